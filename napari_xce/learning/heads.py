@@ -1,0 +1,86 @@
+"""What stands on the trunk: proposals with an embedding, and the two heads a session trains.
+
+``Proposer`` and ``MaskDecoder`` come with the shipped weights and know nuclei of any kind.
+``YolloHead`` (detection) and ``UNetHead`` (segmentation) hold the classes of one session.
+YOLLO follows the idea of van Rijthoven et al., MIDL 2018 (a one-anchor grid detector for dense
+small cells); the layers are our own: a grid of stride 4, objectness/class, centre offset, size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from napari_xce.learning.trunk import (
+    CONTEXT_CHANNELS,
+    GRID_CHANNELS,
+    SHALLOW_CHANNELS,
+    ConvBlock,
+    Features,
+    double,
+)
+
+#: Length of the vector that describes a cell.
+EMBEDDING_SIZE = 32
+#: Channels of the decoder features from which the mask is read.
+MASK_CHANNELS = 16
+#: Diameter, working pixels, that a size logit of 0 stands for.
+REFERENCE_DIAMETER = 16.0
+
+
+class Proposals(NamedTuple):
+    """What the grid says of nuclei of any kind.
+
+    Attributes
+    ----------
+    objectness : Tensor, float, shape (B, 1, h, w)
+        Logit that a nucleus has its centre in the grid cell.
+    offset : Tensor, float, shape (B, 2, h, w)
+        Centre minus the middle of the grid cell, (y, x), in grid cells.
+    size : Tensor, float, shape (B, 1, h, w)
+        Natural logarithm of the diameter over ``REFERENCE_DIAMETER``.
+    embedding : Tensor, float, shape (B, EMBEDDING_SIZE, h, w)
+        Description of the cell by which kinds are told apart.
+    """
+
+    objectness: Tensor
+    offset: Tensor
+    size: Tensor
+    embedding: Tensor
+
+
+class Proposer(nn.Module):
+    """Propose nuclei of any kind, each with a size and an embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = nn.Sequential(
+            nn.Conv2d(GRID_CHANNELS, 32, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 4, 1),
+        )
+        self.embed = nn.Sequential(
+            nn.Conv2d(GRID_CHANNELS + CONTEXT_CHANNELS, 64, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(64, EMBEDDING_SIZE, 1),
+        )
+
+    def forward(self, features: Features) -> Proposals:
+        box = self.box(features.grid)  # (B, 4, h, w)
+        around = torch.cat([features.grid, double(features.context)], 1)
+        return Proposals(box[:, :1], box[:, 1:3], box[:, 3:], self.embed(around))
+
+
+class MaskDecoder(nn.Module):
+    """Decode features at stride 2 and, from them, the logit that a pixel is nucleus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder2 = ConvBlock(GRID_CHANNELS + SHALLOW_CHANNELS, MASK_CHANNELS)
+        self.nucleus = nn.Conv2d(MASK_CHANNELS, 1, 1)
+
+    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
+        x = self.decoder2(torch.cat([double(features.grid), features.shallow], 1))
+        return x, self.nucleus(x)  # (B, 16, H/2, W/2), (B, 1, H/2, W/2)

@@ -1,0 +1,90 @@
+"""The written schema of a session, as numbered steps from an empty database.
+
+A released step is never edited; a change of the schema is a new step at the end, and a session
+written by each released version is kept in `tests/annotations/sessions`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A step to schema version `version`: `apply` runs inside the transaction that records it."""
+
+    version: int
+    name: str
+    apply: Callable[[sqlite3.Connection], None]
+
+
+_INITIAL = (
+    """
+    CREATE TABLE slides (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        path TEXT,
+        fingerprint TEXT NOT NULL,
+        height INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        mpp_y REAL,
+        mpp_x REAL,
+        mpp_source TEXT NOT NULL,
+        cell_diameter_px REAL,
+        created REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE classes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        color TEXT NOT NULL,
+        key TEXT UNIQUE
+    )
+    """,
+    "INSERT INTO classes (id, name, color, key) VALUES (0, 'background', '#808080', NULL)",
+    """
+    CREATE TABLE annotations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        slide TEXT NOT NULL REFERENCES slides (id) DEFERRABLE INITIALLY DEFERRED,
+        class INTEGER NOT NULL REFERENCES classes (id) DEFERRABLE INITIALLY DEFERRED,
+        kind TEXT NOT NULL CHECK (kind IN ('point', 'rejection', 'mask', 'region')),
+        provenance TEXT NOT NULL CHECK (provenance IN ('human', 'accepted', 'imported')),
+        y REAL NOT NULL,
+        x REAL NOT NULL,
+        polygon BLOB CHECK ((polygon IS NULL) = (kind IN ('point', 'rejection'))),
+        created REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX annotations_of_slide ON annotations (slide)",
+    """
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        time REAL NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('do', 'undo', 'redo', 'note')),
+        action INTEGER REFERENCES journal (id),
+        words TEXT NOT NULL,
+        before TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TRIGGER journal_keeps_entries BEFORE DELETE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END
+    """,
+    """
+    CREATE TRIGGER journal_keeps_words BEFORE UPDATE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END
+    """,
+    "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+)
+
+
+def _initial(connection: sqlite3.Connection) -> None:
+    for statement in _INITIAL:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", _initial),)

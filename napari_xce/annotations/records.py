@@ -1,0 +1,159 @@
+"""What the user said, as plain read-only records: classes, slides and annotations.
+
+Nothing here knows SQLite; the store makes these, everyone else reads them, on any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKGROUND = "background"
+POINT, REJECTION, MASK, REGION = "point", "rejection", "mask", "region"
+HUMAN, ACCEPTED, IMPORTED = PROVENANCES = ("human", "accepted", "imported")
+
+Texts = NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class CellClass:
+    """A kind of cell: number in the session (background is 0), name, "#rrggbb", digit key."""
+
+    id: int
+    name: str
+    color: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRecord:
+    """What the session remembers of a slide, whether or not its file is there.
+
+    `shape` is (H, W) in level-0 pixels, `mpp` micrometres per pixel (y, x) or None where unknown,
+    `cell_diameter_px` level-0 pixels or None, `created` Unix seconds.
+    """
+
+    id: str
+    name: str
+    path: Path | None
+    fingerprint: str
+    shape: tuple[int, int]
+    mpp: tuple[float, float] | None
+    mpp_source: str
+    cell_diameter_px: float | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line of the journal: `kind` is "do", "undo", "redo" or "note"; `time` Unix seconds.
+
+    `action` is the id of the entry that was undone or redone, None for the other kinds.
+    """
+
+    id: int
+    time: float
+    kind: str
+    action: int | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """What stands now, as a struct of arrays in the order of creation.
+
+    Attributes
+    ----------
+    ids : str, shape (N,)
+    points : float64, shape (N, 2)
+        Level-0 pixels, (y, x); of a mask or region the centroid.
+    labels : str, shape (N,)
+        Names of classes; a rejection and a reviewed region have "background".
+    kinds : str, shape (N,)
+        "point", "rejection", "mask" or "region".
+    provenances : str, shape (N,)
+        "human", "accepted" or "imported".
+    polygons : tuple of N float64 arrays of shape (M, 2), or None
+        Level-0 pixels, (y, x), not closed; None for points and rejections.
+    slides : str, shape (N,)
+        Ids of slides.
+    created : float64, shape (N,)
+        Unix seconds.
+    """
+
+    ids: Texts
+    points: NDArray[np.float64]
+    labels: Texts
+    kinds: Texts
+    provenances: Texts
+    polygons: tuple[NDArray[np.float64] | None, ...]
+    slides: Texts
+    created: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_kind(self, kind: str) -> Annotations:
+        """Return those of one kind."""
+        return self._where(self.kinds == kind)
+
+    def of_slide(self, slide: str) -> Annotations:
+        """Return those on one slide."""
+        return self._where(self.slides == slide)
+
+    def _where(self, chosen: NDArray[np.bool_]) -> Annotations:
+        return Annotations(
+            ids=self.ids[chosen],
+            points=self.points[chosen],
+            labels=self.labels[chosen],
+            kinds=self.kinds[chosen],
+            provenances=self.provenances[chosen],
+            polygons=tuple(self.polygons[i] for i in np.flatnonzero(chosen)),
+            slides=self.slides[chosen],
+            created=self.created[chosen],
+        )
+
+
+def annotations_from_rows(rows: Iterable[tuple[Any, ...]], names: Mapping[int, str]) -> Annotations:
+    """Make read-only arrays of rows (id, slide, class, kind, provenance, y, x, polygon, created)."""
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * 9
+    ids, slides, classes, kinds, provenances, y, x, polygons, created = columns
+    points = np.empty((len(ids), 2))
+    points[:, 0] = y
+    points[:, 1] = x
+    annotations = Annotations(
+        ids=np.array(ids, dtype=np.int64).astype(str),
+        points=points,
+        labels=np.array([names[number] for number in classes], dtype=str),
+        kinds=np.array(kinds, dtype=str),
+        provenances=np.array(provenances, dtype=str),
+        polygons=tuple(None if blob is None else polygon_from_blob(blob) for blob in polygons),
+        slides=np.array(slides, dtype=str),
+        created=np.array(created, dtype=np.float64),
+    )
+    for array in (
+        annotations.ids,
+        points,
+        annotations.labels,
+        annotations.kinds,
+        annotations.provenances,
+        annotations.slides,
+        annotations.created,
+    ):
+        array.flags.writeable = False
+    return annotations
+
+
+def polygon_from_blob(blob: bytes) -> NDArray[np.float64]:
+    """Return the read-only float64 vertices (M, 2) that `polygon_to_blob` wrote."""
+    return np.frombuffer(blob, dtype="<f8").reshape(-1, 2)
+
+
+def polygon_to_blob(polygon: NDArray[np.float64]) -> bytes:
+    """Return vertices (M, 2) as little-endian float64 bytes, row by row."""
+    return polygon.astype("<f8").tobytes()

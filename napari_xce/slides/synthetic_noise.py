@@ -1,0 +1,168 @@
+"""Randomness that is looked up, not drawn: hashes and smooth noise for the synthetic slide.
+
+Every value is a pure function of (seed, place), so any part of an endless plane can be computed alone, in any
+order and on any thread. The noise is value noise on hashed lattices with quadratic B-spline interpolation. Lengths
+are world pixels: 0.5 micrometres, whatever the slide's own pixel size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+GridArray = NDArray[np.float32]
+
+# Variance of a quadratic B-spline through uniform(-1, 1) nodes: (1/3) * (mean of the squared weights = 0.55)^2.
+_SPLINE_SD = (0.55**2 / 3) ** 0.5
+
+
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64-bit integers (the finaliser of splitmix64, Steele et al., OOPSLA 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def derive(seed: int, *salts: int) -> int:
+    """Make a 64-bit seed for one purpose out of a seed and the numbers that name the purpose."""
+    state = np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
+    for salt in salts:
+        state = mix(state + np.uint64(salt))
+    return int(mix(state)[0])
+
+
+def hash_lattice(
+    seed: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Hash the lattice nodes (row, column), broadcast against each other, to uint64."""
+    row_part = mix(rows.astype(np.uint64) + np.uint64(seed))
+    return mix(row_part + columns.astype(np.uint64) * np.uint64(0xD1342543DE82EF95))
+
+
+def uniforms(hashes: NDArray[np.uint64]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Split hashes into four float64 arrays, each uniform in (0, 1) with 16 bits."""
+    a, b, c, d = (
+        ((hashes >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64) / 65536 + 2.0**-17
+        for shift in (0, 16, 32, 48)
+    )
+    return a, b, c, d
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A raster on the world plane: pixel (i, j) is centred at ``(y0, x0) + (index + 0.5) * pitch`` world px."""
+
+    y0: float
+    x0: float
+    pitch: float
+    height: int
+    width: int
+
+    def rows(self) -> FloatArray:
+        """Return the world y of each pixel row, float64, shape (height,)."""
+        return self.y0 + (np.arange(self.height) + 0.5) * self.pitch
+
+    def columns(self) -> FloatArray:
+        """Return the world x of each pixel column, float64, shape (width,)."""
+        return self.x0 + (np.arange(self.width) + 0.5) * self.pitch
+
+
+class Noise:
+    """Smooth random field of mean 0 and standard deviation 1, evaluated anywhere.
+
+    Parameters
+    ----------
+    seed : int
+        Names the field.
+    octaves : sequence of (wavelength, amplitude)
+        Lattice spacing in world px and relative strength of each layer.
+    """
+
+    def __init__(self, seed: int, octaves: Sequence[tuple[float, float]]) -> None:
+        total = sum(amplitude**2 for _, amplitude in octaves) ** 0.5 * _SPLINE_SD
+        self._octaves = [
+            (float(wavelength), amplitude / total, derive(seed, index))
+            for index, (wavelength, amplitude) in enumerate(octaves)
+        ]
+
+    def at(self, y: FloatArray, x: FloatArray) -> FloatArray:
+        """Evaluate at points near each other: float64, shape (N,), world px; returns float64 (N,).
+
+        Only sums and products of doubles: the value at a point does not depend on the points beside it, bit for bit.
+        """
+        total = np.zeros(y.shape)
+        if not y.size:
+            return total
+        for wavelength, amplitude, seed in self._octaves:
+            rows, row_weights = _spline(y / wavelength + _phase(seed, 0))
+            columns, column_weights = _spline(x / wavelength + _phase(seed, 1))
+            top, left = int(rows.min()), int(columns.min())
+            table = _nodes(seed, top, int(rows.max()) + 3, left, int(columns.max()) + 3)
+            first = (rows - top) * table.shape[1] + (columns - left)
+            flat = table.ravel()
+            for i, row_weight in enumerate(row_weights):
+                line = sum(
+                    weight * flat.take(first + (i * table.shape[1] + j))
+                    for j, weight in enumerate(column_weights)
+                )
+                total += amplitude * row_weight * line
+        return total
+
+    def on_grid(self, grid: Grid) -> GridArray:
+        """Evaluate on a raster: float32, shape (height, width). Layers finer than the pixels fade to their mean, 0."""
+        lefts: list[GridArray] = []
+        rights: list[GridArray] = []
+        for wavelength, amplitude, seed in self._octaves:
+            fade = min(max(wavelength / grid.pitch - 0.5, 0.0), 1.0)
+            if not fade:
+                continue
+            top, row_matrix = _spline_matrix(grid.rows() / wavelength + _phase(seed, 0))
+            left, column_matrix = _spline_matrix(grid.columns() / wavelength + _phase(seed, 1))
+            table = _nodes(
+                seed, top, top + row_matrix.shape[1], left, left + column_matrix.shape[1]
+            )
+            lefts.append(row_matrix @ (fade * amplitude * table).astype(np.float32))
+            rights.append(column_matrix)
+        if not lefts:
+            return np.zeros((grid.height, grid.width), np.float32)
+        return (
+            np.hstack(lefts) @ np.hstack(rights).T
+        )  # (height, K) @ (K, width), K nodes of all layers
+
+
+def _phase(seed: int, axis: int) -> float:
+    """Shift each layer's lattice, so that no two share their nodes."""
+    return ((seed >> (16 * axis)) & 0xFFFF) / 65536
+
+
+def _nodes(seed: int, top: int, bottom: int, left: int, right: int) -> FloatArray:
+    """Return the lattice values of a box of nodes, uniform in (-1, 1)."""
+    hashes = hash_lattice(
+        seed,
+        np.arange(top, bottom, dtype=np.int64)[:, None],
+        np.arange(left, right, dtype=np.int64)[None, :],
+    )
+    return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+
+
+def _spline(position: FloatArray) -> tuple[NDArray[np.int64], tuple[FloatArray, ...]]:
+    """Return the first of three nodes and the three quadratic B-spline weights."""
+    node = np.floor(position)
+    t = position - node
+    return node.astype(np.int64), (0.5 * (1 - t) ** 2, 0.75 - (t - 0.5) ** 2, 0.5 * t**2)
+
+
+def _spline_matrix(position: FloatArray) -> tuple[int, GridArray]:
+    """Return the first node and the (positions, nodes) matrix of weights for positions in rising order."""
+    nodes, weights = _spline(position)
+    first = int(nodes[0])
+    matrix = np.zeros((len(position), int(nodes[-1]) - first + 3), np.float32)
+    rows = np.arange(len(position))
+    for offset, weight in enumerate(weights):
+        matrix[rows, nodes - first + offset] = weight
+    return first, matrix

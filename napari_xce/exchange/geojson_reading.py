@@ -134,7 +134,8 @@ class _FeatureReader:
         region = _is_region(properties)
         for kind, coordinates in self._simple(geometry):
             if kind in ("Point", "MultiPoint"):
-                self.collector.add(self._positions(coordinates), label)
+                positions = self._numbers(coordinates, _DIMENSIONS[kind])
+                self.collector.add(from_corner_xy(positions, self.origin), label)
                 continue
             shape = self._polygon(kind, coordinates)
             outline = _outer_outline(shape, self.origin)
@@ -157,10 +158,6 @@ class _FeatureReader:
         else:
             raise self._refusal(f"has a geometry of unknown type {str(kind)[:40]!r}")
 
-    def _positions(self, coordinates: Any) -> NDArray[np.float64]:
-        """Return one position or a list of positions in our frame, (K, 2)."""
-        return from_corner_xy(self._numbers(coordinates, (1, 2)), self.origin)
-
     def _polygon(self, kind: str, coordinates: Any) -> Area:
         """Return a polygon in the file's frame."""
         parts = [coordinates] if kind == "Polygon" else coordinates
@@ -177,22 +174,22 @@ class _FeatureReader:
 
     def _ring(self, ring: Any) -> NDArray[np.float64]:
         """Return one ring of a polygon, (M, 2)."""
-        positions = self._numbers(ring, (2,))
+        positions = self._numbers(ring, 2)
         if len(positions) < 3:
             raise self._refusal("has a polygon of fewer than three corners")
         return positions
 
-    def _numbers(self, coordinates: Any, dimensions: tuple[int, ...]) -> NDArray[np.float64]:
+    def _numbers(self, coordinates: Any, dimensions: int) -> NDArray[np.float64]:
         """Return coordinates as finite numbers (K, 2), without a third coordinate."""
         try:
             numbers = np.asarray(coordinates)
         except ValueError:  # lists of different lengths
-            numbers = np.empty(0, dtype=object)
-        if numbers.size == 0 and numbers.dtype.kind == "f" and 2 in dimensions:
+            numbers = np.empty((), dtype=object)
+        if numbers.shape == (0,) and dimensions == 2:
             return np.empty((0, 2))
         if (
             numbers.dtype.kind not in "fi"
-            or numbers.ndim not in dimensions
+            or numbers.ndim != dimensions
             or numbers.shape[-1] not in (2, 3)
         ):
             raise self._refusal("has coordinates that are not pairs of numbers")

@@ -27,7 +27,7 @@ def test_wrong_class_counts_twice() -> None:
 
 def test_no_truth_and_no_predictions_is_undefined() -> None:
     score = score_detections([], [], [], [], [], 5, ["a"])["a"]
-    assert math.isnan(score.precision) and math.isnan(score.recall) and math.isnan(score.f1)
+    assert all(math.isnan(figure) for figure in (score.precision, score.recall, score.f1))
     assert all(math.isnan(end) for end in score.f1_interval)
 
 

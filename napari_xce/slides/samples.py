@@ -1,4 +1,4 @@
-"""Slides to try things on: real tissue out of scikit-image's wheel, and synthetic slides of any size. No network."""
+"""Slides to try things on, without a network: real tissue, and synthetic slides of any size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ HUGE = (250_000, 250_000)
 
 
 def immunohistochemistry() -> Slide:
-    """Return real tissue: colon, FHL2 in brown (DAB) on haematoxylin, 512 x 512 px, pixel size unknown.
+    """Return real tissue: colon, FHL2 in brown (DAB) on haematoxylin; pixel size unknown.
 
-    It is part of scikit-image's wheel ("No known copyright restrictions").
+    512 x 512 px, part of scikit-image's wheel ("No known copyright restrictions").
     """
     from skimage import data
 
@@ -20,12 +20,12 @@ def immunohistochemistry() -> Slide:
 
 
 def synthetic_he(shape: tuple[int, int] = (4096, 4096), seed: int = 0) -> SyntheticSlide:
-    """Return a synthetic H&E slide with known truth, 0.5 um/px; ``shape`` is (height, width) in level-0 px."""
+    """Return a synthetic H&E slide with known truth, 0.5 um/px; ``shape`` in level-0 px."""
     return SyntheticSlide(shape, seed)
 
 
 def synthetic_he_huge(seed: int = 0) -> SyntheticSlide:
-    """Return a synthetic H&E slide of 250,000 x 250,000 px with some ten million cells; it opens at once."""
+    """Return a synthetic H&E slide of 250,000 x 250,000 px, which opens at once."""
     slide = SyntheticSlide(HUGE, seed)
     slide.name = "Synthetic H&E, 250,000 px"
     return slide

@@ -1,11 +1,13 @@
 """Synthetic H&E slides of any size: seeded, drawn tile by tile, with the exact truth of every cell.
 
-No tile depends on another, on the order of reading or on the thread; nothing of the slide is held but the tiles in the
-shared cache. `synthetic_cells` says what is where, `synthetic_pixels` how it looks. Any thread may read.
+No tile depends on another, on the order of reading or on the thread; nothing of the slide is held
+but the tiles in the shared cache. `synthetic_tissue` and `synthetic_cells` say what is where,
+`synthetic_pixels` how it looks. Any thread may read.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +16,10 @@ from numpy.typing import NDArray
 from napari_xce.errors import SlideError
 from napari_xce.slides.slide import Slide
 from napari_xce.slides.source import Rgb, TiledSource
-from napari_xce.slides.synthetic_cells import CLASS_NAMES, CellField, Tissue
+from napari_xce.slides.synthetic_cells import CLASS_NAMES, CellField
 from napari_xce.slides.synthetic_noise import Grid
 from napari_xce.slides.synthetic_pixels import LARGEST_RASTER, Renderer
+from napari_xce.slides.synthetic_tissue import Tissue
 
 Region = tuple[tuple[float, float], tuple[float, float]]
 """((y0, x0), (y1, x1)), level-0 pixels, half-open."""
@@ -103,8 +106,8 @@ class SyntheticSlide(Slide):
         Parameters
         ----------
         region
-            ((y0, x0), (y1, x1)), level-0 pixels, half-open: regions side by side share no cell and lose none.
-            None is the whole slide, which takes a second per 10,000 cells or so.
+            ((y0, x0), (y1, x1)), level-0 pixels, half-open: regions side by side share no cell and
+            lose none. None is the whole slide, at some 50,000 cells a second.
 
         Notes
         -----
@@ -129,15 +132,16 @@ class SyntheticSlide(Slide):
         )
 
     def _truth_of_chunk(self, y0: float, x0: float, y1: float, x1: float) -> Truth:
-        """Return the cells of a small half-open box, level-0 px, on the same test as any other box."""
+        """Return the cells of a small half-open box, level-0 px, tested as any other box."""
         scale = self._px_per_world
-        slack = 1.0  # world px: the box is tested again in level-0 px, where rounding is the same for all
-        cells = self._cells.inside(
+        slack = 1.0  # world px; the box is tested again in level-0 px, where all boxes round alike
+        box = (
             (y0 + 0.5) / scale - slack,
             (x0 + 0.5) / scale - slack,
             (y1 + 0.5) / scale + slack,
             (x1 + 0.5) / scale + slack,
         )
+        cells = self._cells.inside(box)
         points = np.stack([cells.y, cells.x], axis=1) * scale - 0.5
         inside = np.all((points >= (y0, x0)) & (points < (y1, x1)), axis=1)
         diameters = np.sqrt(cells.length * cells.width) * scale
@@ -152,7 +156,7 @@ _LABEL = np.array(CLASS_NAMES).dtype
 
 
 class _SyntheticSource(TiledSource):
-    """Draws the tiles of all levels; a coarse level is drawn as such, not averaged from finer ones."""
+    """Draws the tiles of all levels; a coarse level is drawn, not averaged from a finer."""
 
     def __init__(self, shape: tuple[int, int], seed: int, mpp: float) -> None:
         super().__init__()
@@ -168,7 +172,7 @@ class _SyntheticSource(TiledSource):
         self._renderer = Renderer(tissue, self.cells, size, seed)
 
     def decode_tile(self, level: int, row: int, column: int) -> Rgb:
-        """Draw one tile, uint8 (512, 512, 3); what lies beyond the slide's edge is drawn too and never shown."""
+        """Draw one tile, uint8 (512, 512, 3), also beyond the slide's edge, where nobody looks."""
         pitch = self._pitch * self.level_downsamples[level][0]
         side = LARGEST_RASTER
         return self._renderer.draw(
@@ -177,7 +181,7 @@ class _SyntheticSource(TiledSource):
 
 
 def _levels(shape: tuple[int, int]) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
-    """Halve a shape, rounded up, until both sides are at most 1,024 px; return shapes and true factors."""
+    """Halve a shape, rounded up, to sides of at most 1,024 px; return shapes and true factors."""
     shapes, factors = [shape], [(1.0, 1.0)]
     factor = 1
     while max(shapes[-1]) > _COARSEST:
@@ -192,4 +196,4 @@ def _chunks(start: float, stop: float, length: float) -> list[tuple[float, float
     if stop <= start:
         return []
     edges = [*np.arange(start, stop, length).tolist(), stop]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

@@ -1,14 +1,14 @@
-"""Where tissue and cells are on a synthetic slide: regions, and the exact truth of every cell.
+"""Every cell of a synthetic slide: where it is, of what class, and how large.
 
-Pure functions of (seed, place): see `synthetic_noise`. The decisions about a cell use only double sums, products and
-comparisons, and look no farther than `_REACH`, so that a cell is the same cell whichever region is asked for.
-Lengths are world pixels of 0.5 micrometres.
+A pure function of (seed, place). The decisions about a cell use only sums, products and comparisons
+of doubles, and look no farther than `_REACH`, so that a cell is the same cell whichever region is
+asked for. Lengths are world pixels of 0.5 micrometres.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,100 +16,35 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_xce.slides.synthetic_noise import (
+    Box,
     FloatArray,
-    Grid,
-    Noise,
+    Jittered,
+    Places,
     derive,
     hash_lattice,
     uniforms,
 )
+from napari_xce.slides.synthetic_tissue import Regions, Tissue
 
 CLASS_NAMES = ("lymphocyte", "tumour", "stroma")
 LYMPHOCYTE, TUMOUR, STROMA = range(3)
 
-_SPACING = (15.0, 25.0, 34.0)  # of candidates of each class
-_JITTER = (0.75, 0.7, 0.9)  # as a fraction of the spacing
-_NEAREST = (11.0, 18.5, 19.0)  # two cells of a class are never closer than this
-_NEAREST_OTHER = {(LYMPHOCYTE, TUMOUR): 14.5, (STROMA, TUMOUR): 15.0, (STROMA, LYMPHOCYTE): 11.5}
+_SPACING = (14.0, 25.0, 31.0)  # of candidates of each class
+_JITTER = (0.95, 0.75, 0.95)  # as a fraction of the spacing
+_NEAREST = (9.8, 18.0, 17.0)  # two cells of a class are never closer than this
+_NEAREST_OTHER = {(LYMPHOCYTE, TUMOUR): 13.5, (STROMA, TUMOUR): 14.0, (STROMA, LYMPHOCYTE): 11.0}
 _REACH = 96.0  # a cell depends on nothing farther away than this
-
-
-@dataclass(frozen=True, slots=True)
-class Regions:
-    """What kind of tissue is where: signed fields, inside where positive, about 0.006 per world px at a border."""
-
-    tissue: Any
-    nest: Any
-    aggregate: Any
-    lumen: Any
-    fat: Any
-
-
-class Tissue:
-    """The large and small structure of one slide: its pieces of tissue, tumour nests, lymphoid aggregates, fat.
-
-    Parameters
-    ----------
-    size : (height, width)
-        World px.
-    seed : int
-        The slide's seed.
-    """
-
-    def __init__(self, size: tuple[float, float], seed: int) -> None:
-        self._size = size
-        extent = min(size)
-        self._outline = Noise(derive(seed, 1), _outline_octaves(extent))
-        macro = [(extent / 4, 0.5), (extent / 9, 0.4)] if extent > 8000 else []
-        self._tumour = Noise(
-            derive(seed, 2), [*macro, (1900, 0.5), (900, 0.6), (400, 0.55), (170, 0.4), (60, 0.2)]
-        )
-        self._septa = Noise(derive(seed, 3), [(420, 0.8), (210, 0.8), (90, 0.35), (35, 0.12)])
-        self._lymphoid = Noise(derive(seed, 4), [*macro, (1000, 0.8), (330, 0.6), (90, 0.35)])
-        self._gland = Noise(derive(seed, 5), [(900, 0.6), (130, 0.8), (45, 0.2)])
-        self._fat = Noise(derive(seed, 6), [*macro, (2200, 0.9), (700, 0.5), (200, 0.2)])
-        self.flow = Noise(derive(seed, 7), [(1400, 1.0), (420, 0.33), (130, 0.09)])
-
-    def at(self, y: FloatArray, x: FloatArray) -> Regions:
-        """Return the fields at points near each other, world px, float64, each of shape (N,)."""
-        return self._regions(lambda noise: noise.at(y, x), y, x)
-
-    def on_grid(self, grid: Grid) -> Regions:
-        """Return the fields on a raster, float32, each of shape (height, width)."""
-        y = grid.rows().astype(np.float32)[:, None]
-        x = grid.columns().astype(np.float32)[None, :]
-        return self._regions(lambda noise: noise.on_grid(grid), y, x)
-
-    def _regions(self, sample: Callable[[Noise], Any], y: Any, x: Any) -> Regions:
-        """Combine the noise into regions; the same formula for points and rasters."""
-        v = y * (2 / self._size[0]) - 1
-        u = x * (2 / self._size[1]) - 1
-        v2, u2 = v * v, u * u
-        tissue = sample(self._outline) * 0.4 + 0.62 - 1.5 * (v2 * v2 + u2 * u2)
-        septum = np.maximum(0.0, 1.0 - np.abs(sample(self._septa)) * 5.0)
-        fat = sample(self._fat) - 1.15
-        nest = sample(self._tumour) - 0.2 - 1.5 * septum - 2.0 * np.maximum(fat + 0.3, 0.0)
-        aggregate = sample(self._lymphoid) - 1.15 - np.maximum(nest, 0.0) * 2.0
-        lumen = np.minimum(sample(self._gland) - 1.75, nest * 2.0 - 0.5)
-        return Regions(tissue, nest, aggregate, lumen, fat)
-
-
-def _outline_octaves(extent: float) -> list[tuple[float, float]]:
-    """Layers from a third of the slide down to a ragged border of some cells."""
-    octaves = []
-    wavelength = extent / 3
-    while wavelength > 9:
-        octaves.append((wavelength, (3 * wavelength / extent) ** 0.8))
-        wavelength /= 2.7
-    return octaves or [(max(extent, 1.0), 1.0)]
+_CHUNK = 1024  # cells are computed by squares of this side, and the last squares kept
+_CHUNKS_KEPT = 64  # about 10 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Cells as a struct of arrays, float64 of shape (N,), world px.
+    """Cells as a struct of arrays of shape (N,), ordered by (y, x); float64, world px.
 
-    `kind` indexes `CLASS_NAMES`; `length` and `width` are the nucleus's diameters; (`along_y`, `along_x`) is the unit
-    vector of its long axis; `darkness` is in (0, 1); `chance` is four uniform numbers (N, 4) for its inner look.
+    `kind` indexes `CLASS_NAMES`; `length` and `width` are the nucleus's diameters;
+    (`along_y`, `along_x`) is the unit vector of its long axis; `darkness` is in (0, 1); `chance`,
+    shape (N, 4), holds uniform numbers for its inner look.
     """
 
     y: FloatArray
@@ -129,19 +64,8 @@ class Cells:
         return Cells(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Places of a jittered hexagonal grid, 2-D arrays (rows, columns) so that neighbours are beside each other."""
-
-    y: FloatArray
-    x: FloatArray
-    draw: FloatArray
-    priority: FloatArray
-    hashes: NDArray[np.uint64]
-
-
 class CellField:
-    """Every cell of a slide, computed for any box alone.
+    """Every cell of a slide, computed for any box alone. Any thread may ask.
 
     Parameters
     ----------
@@ -153,59 +77,66 @@ class CellField:
 
     def __init__(self, tissue: Tissue, seed: int) -> None:
         self._tissue = tissue
-        self._seeds = [derive(seed, 20 + kind) for kind in range(len(CLASS_NAMES))]
-
-    def inside(self, y0: float, x0: float, y1: float, x1: float) -> Cells:
-        """Return the cells whose centre is in the half-open box, world px, ordered by (y, x)."""
-        padded = (y0 - _REACH, x0 - _REACH, y1 + _REACH, x1 + _REACH)
-        grids = [self._candidates(kind, padded) for kind in range(len(CLASS_NAMES))]
-        regions = self._tissue.at(
-            np.concatenate([grid.y.ravel() for grid in grids]),
-            np.concatenate([grid.x.ravel() for grid in grids]),
-        )
-        accepted = _accept(grids, regions)
-        points = [
-            np.stack([grid.y[keep], grid.x[keep]], axis=1)
-            for grid, keep in zip(grids, accepted, strict=True)
+        self._grids = [
+            Jittered(derive(seed, 20 + kind), _SPACING[kind], _JITTER[kind])
+            for kind in range(len(CLASS_NAMES))
         ]
-        hashes = [grid.hashes[keep] for grid, keep in zip(grids, accepted, strict=True)]
-        for kind, others in ((LYMPHOCYTE, (TUMOUR,)), (STROMA, (TUMOUR, LYMPHOCYTE))):
-            for other in others:
-                free = _far_from(points[other], points[kind], _NEAREST_OTHER[kind, other])
-                points[kind], hashes[kind] = points[kind][free], hashes[kind][free]
-        kinds = np.repeat(np.arange(len(points)), [len(p) for p in points])
-        found, marks = np.concatenate(points), np.concatenate(hashes)
-        y, x = found.T
-        kept = np.flatnonzero((y >= y0) & (y < y1) & (x >= x0) & (x < x1))
-        kept = kept[np.lexsort((x[kept], y[kept]))]
-        return self._looks(y[kept], x[kept], kinds[kept], marks[kept])
+        self._edge = 1.5 * tissue.outline_softness(1.0)
+        self._look_seeds = (derive(seed, 30), derive(seed, 31))
+        self._chunk = lru_cache(maxsize=_CHUNKS_KEPT)(self._compute_chunk)
 
-    def _candidates(self, kind: int, box: tuple[float, float, float, float]) -> _Candidates:
-        """Return the candidates of a class whose grid cell touches the box."""
-        across = _SPACING[kind]
-        down = across * 0.866
-        rows = np.arange(np.floor(box[0] / down) - 1, np.ceil(box[2] / down) + 1, dtype=np.int64)
-        columns = np.arange(
-            np.floor(box[1] / across) - 2, np.ceil(box[3] / across) + 1, dtype=np.int64
+    def inside(self, box: Box) -> Cells:
+        """Return the cells whose centre is in the half-open box (y0, x0, y1, x1), world px."""
+        y0, x0, y1, x1 = box
+        chunks = [
+            self._chunk(row, column)
+            for row in range(int(y0 // _CHUNK), int(-(-y1 // _CHUNK)))
+            for column in range(int(x0 // _CHUNK), int(-(-x1 // _CHUNK)))
+        ]
+        parts = [
+            chunk[(chunk.y >= y0) & (chunk.y < y1) & (chunk.x >= x0) & (chunk.x < x1)]
+            for chunk in chunks
+        ]
+        names = [field.name for field in fields(Cells)]
+        cells = Cells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cells[np.lexsort((cells.x, cells.y))]
+
+    def _compute_chunk(self, row: int, column: int) -> Cells:
+        """Decide all candidates in and around one square, and keep the cells inside it."""
+        y0, x0 = float(row * _CHUNK), float(column * _CHUNK)
+        y1, x1 = y0 + _CHUNK, x0 + _CHUNK
+        padded = (y0 - _REACH, x0 - _REACH, y1 + _REACH, x1 + _REACH)
+        candidates = [grid.around(padded) for grid in self._grids]
+        regions = self._tissue.at(
+            np.concatenate([places.y.ravel() for places in candidates]),
+            np.concatenate([places.x.ravel() for places in candidates]),
         )
-        hashes = hash_lattice(self._seeds[kind], rows[:, None], columns[None, :])
-        u, v, draw, priority = uniforms(hashes)
-        y = (rows[:, None] + 0.5 + (u - 0.5) * _JITTER[kind]) * down
-        shift = 0.5 * (rows[:, None] & 1)  # every other row by half a cell: hexagonal
-        x = (columns[None, :] + 0.5 + shift + (v - 0.5) * _JITTER[kind]) * across
-        return _Candidates(y, x, draw, priority, hashes)
+        points, hashes = [], []
+        for places, chance, nearest in zip(
+            candidates, _chances(candidates, regions, self._edge), _NEAREST, strict=True
+        ):
+            keep = places.without_crowding(places.draw < chance, nearest)
+            points.append(np.stack([places.y[keep], places.x[keep]], axis=1))
+            hashes.append(places.hashes[keep])
+        for (kind, other), nearest in _NEAREST_OTHER.items():
+            free = _far_from(points[other], points[kind], nearest)
+            points[kind], hashes[kind] = points[kind][free], hashes[kind][free]
+        kinds = np.repeat(np.arange(len(points)), [len(some) for some in points])
+        y, x = np.concatenate(points).T
+        kept = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+        return self._looks(y[kept], x[kept], kinds[kept], np.concatenate(hashes)[kept])
 
     def _looks(
         self, y: FloatArray, x: FloatArray, kind: NDArray[np.int64], hashes: NDArray[np.uint64]
     ) -> Cells:
         """Give each cell its size, shape, orientation and darkness."""
-        a, b, c, d = uniforms(hash_lattice(derive(self._seeds[0], 1), hashes, hashes))
-        e, f, g, h = uniforms(hash_lattice(derive(self._seeds[0], 2), hashes, hashes))
+        a, b, c, d = uniforms(hash_lattice(self._look_seeds[0], hashes, hashes))
+        e, f, g, h = uniforms(hash_lattice(self._look_seeds[1], hashes, hashes))
         size = (a + b) / 2  # triangular: most cells are of middle size
-        length = np.choose(kind, (12.0 + 3.5 * size, 16.5 + 11.0 * size, 17.0 + 12.0 * size))
-        ratio = np.choose(kind, (0.82 + 0.18 * c, 0.62 + 0.34 * c, 0.24 + 0.2 * c * c))
+        length = np.choose(kind, (11.5 + 4.5 * size, 16.0 + 12.0 * size, 16.0 + 13.0 * size))
+        ratio = np.choose(kind, (0.78 + 0.22 * c, 0.6 + 0.36 * c, 0.22 + 0.26 * c * c))
         along_y, along_x = self._direction(y, x, kind, d)
-        darkness = np.choose(kind, (0.75 + 0.25 * e, 0.25 + 0.6 * e * e, 0.5 + 0.4 * e))
+        darkness = np.choose(kind, (e, e * e, e))
         chance = np.stack([e, f, g, h], axis=1)
         return Cells(y, x, kind, length, length * ratio, along_y, along_x, darkness, chance)
 
@@ -213,62 +144,31 @@ class CellField:
         self, y: FloatArray, x: FloatArray, kind: NDArray[np.int64], chance: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return unit vectors: along the fibres for stroma, anywhere for the others."""
-        slope_y, slope_x = flow_slope(self._tissue, y, x)
-        tilt = np.where(kind == STROMA, (chance - 0.5) * 0.5, (chance - 0.5) * 40.0)
-        along_y, along_x = -slope_x + tilt * (1 + slope_y), (1 + slope_y) + tilt * slope_x
-        norm = np.sqrt(along_y * along_y + along_x * along_x) + 1e-9
+        fibre_y, fibre_x = self._tissue.fibre_direction(y, x)
+        tilt = (chance - 0.5) * np.where(kind == STROMA, 0.6, 40.0)
+        along_y, along_x = fibre_y + tilt * fibre_x, fibre_x - tilt * fibre_y
+        norm = np.sqrt(along_y * along_y + along_x * along_x)
         return along_y / norm, along_x / norm
 
 
-FLOW_AMPLITUDE = 260.0
-
-
-def flow_slope(tissue: Tissue, y: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the derivative of the fibres' displacement by y and by x: fibres run where y + displacement is constant."""
-    step = 8.0
-    here = tissue.flow.at(y, x)
-    down = tissue.flow.at(y + step, x)
-    right = tissue.flow.at(y, x + step)
-    scale = FLOW_AMPLITUDE / step
-    return (down - here) * scale, (right - here) * scale
-
-
-def _accept(grids: list[_Candidates], regions: Regions) -> list[NDArray[np.bool_]]:
-    """Decide per class which candidates become cells, before classes make room for each other."""
-    ends = np.cumsum([grid.y.size for grid in grids])[:-1]
-    solid = (regions.tissue > 0.03) & (regions.lumen < -0.1)
-    in_nest = regions.nest > 0.05
-    in_fat = (regions.fat > 0) & ~in_nest
-    crowd = np.clip(regions.aggregate * 2.5 + 0.4, 0.0, 1.0)
+def _chances(candidates: list[Places], regions: Regions, edge: float) -> list[FloatArray]:
+    """Return per class the chance of each candidate to become a cell, in the candidates' shape."""
+    solid = (regions.tissue > edge) & (regions.lumen < -0.1) & (regions.vessel < -0.12)
+    in_nest = regions.nest > 0.04
+    thinned = solid * np.where((regions.fat > -0.05) & ~in_nest, 0.02, 1.0)
+    crowd = regions.crowd()
     chances = (
-        np.where(in_nest, 0.04, 0.045 + 0.8 * crowd * (regions.nest < -0.02)),
+        np.where(in_nest, 0.035, 0.04 + 0.85 * crowd * (regions.nest < -0.02)),
         np.where(in_nest, 0.93, 0.006),
-        np.where(regions.nest < 0.0, 0.62 * (1 - 0.75 * crowd), 0.0),
+        np.where(regions.nest < 0.0, 0.6 * (1 - 0.75 * crowd), 0.0),
     )
-    accepted = []
-    for kind, grid in enumerate(grids):
-        part = slice(([0, *ends])[kind], ([*ends, None])[kind])
-        chance = chances[kind][part] * np.where(in_fat[part], 0.12, 1.0) * solid[part]
-        keep = grid.draw < chance.reshape(grid.draw.shape)
-        accepted.append(_without_crowding(grid, keep, _NEAREST[kind]))
-    return accepted
-
-
-def _without_crowding(
-    grid: _Candidates, keep: NDArray[np.bool_], nearest: float
-) -> NDArray[np.bool_]:
-    """Drop of each too close pair of neighbours the one of lower priority (Matern's second hard-core process)."""
-    rows, columns = keep.shape
-    drop = np.zeros_like(keep)
-    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1), (0, 2)):
-        one = (slice(0, rows - down), slice(max(-right, 0), columns - max(right, 0)))
-        two = (slice(down, rows), slice(max(right, 0), columns - max(-right, 0)))
-        gap_y, gap_x = grid.y[one] - grid.y[two], grid.x[one] - grid.x[two]
-        close = (gap_y * gap_y + gap_x * gap_x < nearest * nearest) & keep[one] & keep[two]
-        first_wins = grid.priority[one] >= grid.priority[two]
-        drop[two] |= close & first_wins
-        drop[one] |= close & ~first_wins
-    return keep & ~drop
+    ends = np.cumsum([0, *(places.y.size for places in candidates)])
+    return [
+        (chance[start:stop] * thinned[start:stop]).reshape(places.y.shape)
+        for chance, places, start, stop in zip(
+            chances, candidates, ends[:-1], ends[1:], strict=True
+        )
+    ]
 
 
 def _far_from(others: FloatArray, points: FloatArray, distance: float) -> NDArray[np.bool_]:

@@ -1,12 +1,13 @@
 """Randomness that is looked up, not drawn: hashes and smooth noise for the synthetic slide.
 
-Every value is a pure function of (seed, place), so any part of an endless plane can be computed alone, in any
-order and on any thread. The noise is value noise on hashed lattices with quadratic B-spline interpolation. Lengths
-are world pixels: 0.5 micrometres, whatever the slide's own pixel size.
+Every value is a pure function of (seed, place), so any part of an endless plane can be computed
+alone, in any order and on any thread. The noise is value noise on hashed lattices with quadratic
+B-spline interpolation. Lengths are world pixels: 0.5 micrometres, whatever the slide's own pixel size.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 GridArray = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+"""(y0, x0, y1, x1), world px, half-open."""
 
-# Variance of a quadratic B-spline through uniform(-1, 1) nodes: (1/3) * (mean of the squared weights = 0.55)^2.
+# Variance of a quadratic B-spline through uniform(-1, 1) nodes: 1/3 times, per axis, the mean of the
+# sum of the squared weights (0.55).
 _SPLINE_SD = (0.55**2 / 3) ** 0.5
 
 
@@ -55,13 +59,22 @@ def uniforms(hashes: NDArray[np.uint64]) -> tuple[FloatArray, FloatArray, FloatA
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A raster on the world plane: pixel (i, j) is centred at ``(y0, x0) + (index + 0.5) * pitch`` world px."""
+    """A raster on the world plane; pixel (i, j) is centred at (y0, x0) + (index + 0.5) * pitch."""
 
     y0: float
     x0: float
     pitch: float
     height: int
     width: int
+
+    def box(self, margin: float) -> Box:
+        """Return the raster's extent, widened by a margin, world px."""
+        return (
+            self.y0 - margin,
+            self.x0 - margin,
+            self.y0 + self.height * self.pitch + margin,
+            self.x0 + self.width * self.pitch + margin,
+        )
 
     def rows(self) -> FloatArray:
         """Return the world y of each pixel row, float64, shape (height,)."""
@@ -91,9 +104,9 @@ class Noise:
         ]
 
     def at(self, y: FloatArray, x: FloatArray) -> FloatArray:
-        """Evaluate at points near each other: float64, shape (N,), world px; returns float64 (N,).
+        """Evaluate at points near each other, world px; all arrays are float64 of shape (N,).
 
-        Only sums and products of doubles: the value at a point does not depend on the points beside it, bit for bit.
+        Only sums and products of doubles: the points asked for together change no bit of a value.
         """
         total = np.zeros(y.shape)
         if not y.size:
@@ -114,7 +127,10 @@ class Noise:
         return total
 
     def on_grid(self, grid: Grid) -> GridArray:
-        """Evaluate on a raster: float32, shape (height, width). Layers finer than the pixels fade to their mean, 0."""
+        """Evaluate on a raster: float32, shape (height, width).
+
+        Layers finer than the pixels fade to their mean, 0.
+        """
         lefts: list[GridArray] = []
         rights: list[GridArray] = []
         for wavelength, amplitude, seed in self._octaves:
@@ -158,7 +174,7 @@ def _spline(position: FloatArray) -> tuple[NDArray[np.int64], tuple[FloatArray, 
 
 
 def _spline_matrix(position: FloatArray) -> tuple[int, GridArray]:
-    """Return the first node and the (positions, nodes) matrix of weights for positions in rising order."""
+    """Return the first node, and the weights (positions, nodes) of positions in rising order."""
     nodes, weights = _spline(position)
     first = int(nodes[0])
     matrix = np.zeros((len(position), int(nodes[-1]) - first + 3), np.float32)
@@ -166,3 +182,65 @@ def _spline_matrix(position: FloatArray) -> tuple[int, GridArray]:
     for offset, weight in enumerate(weights):
         matrix[rows, nodes - first + offset] = weight
     return first, matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Places of a jittered grid as 2-D arrays (rows, columns), so that neighbours stand side by side.
+
+    `draw` and `priority` are uniform in (0, 1), float64; `hashes` is for more chances of that place.
+    """
+
+    y: FloatArray
+    x: FloatArray
+    draw: FloatArray
+    priority: FloatArray
+    hashes: NDArray[np.uint64]
+
+    def without_crowding(self, keep: NDArray[np.bool_], nearest: float) -> NDArray[np.bool_]:
+        """Drop of each pair kept that is closer than ``nearest`` the place of lower priority.
+
+        Matern's second hard-core process, over the neighbours in the grid.
+        """
+        rows, columns = keep.shape
+        drop = np.zeros_like(keep)
+        for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+            one = (slice(0, rows - down), slice(max(-right, 0), columns - max(right, 0)))
+            two = (slice(down, rows), slice(max(right, 0), columns - max(-right, 0)))
+            gap_y, gap_x = self.y[one] - self.y[two], self.x[one] - self.x[two]
+            close = (gap_y * gap_y + gap_x * gap_x < nearest * nearest) & keep[one] & keep[two]
+            first_wins = self.priority[one] >= self.priority[two]
+            drop[two] |= close & first_wins
+            drop[one] |= close & ~first_wins
+        return keep & ~drop
+
+
+class Jittered:
+    """An endless hexagonal grid of places, each moved at random within its part of the grid.
+
+    Parameters
+    ----------
+    seed : int
+        Names the grid.
+    spacing : float
+        World px between columns; rows are 0.866 of it apart.
+    jitter : float
+        How far places move, as a fraction of the spacing, 0 to 1.
+    """
+
+    def __init__(self, seed: int, spacing: float, jitter: float) -> None:
+        self._seed = seed
+        self._spacing = spacing
+        self._jitter = jitter
+
+    def around(self, box: Box) -> Places:
+        """Return all places inside a box, and some around it."""
+        across, down = self._spacing, self._spacing * 0.866
+        y0, x0, y1, x1 = box
+        rows = np.arange(math.floor(y0 / down) - 1, math.ceil(y1 / down) + 1)[:, None]
+        columns = np.arange(math.floor(x0 / across) - 2, math.ceil(x1 / across) + 1)[None, :]
+        hashes = hash_lattice(self._seed, rows, columns)
+        u, v, draw, priority = uniforms(hashes)
+        y = (rows + 0.5 + (u - 0.5) * self._jitter) * down
+        x = (columns + 0.5 + 0.5 * (rows & 1) + (v - 0.5) * self._jitter) * across
+        return Places(y, x, draw, priority, hashes)

@@ -1,25 +1,21 @@
-"""Nuclei and cell bodies of a synthetic slide, stamped onto a raster one class at a time.
-
-Lengths are world pixels of 0.5 um; a raster's pixel is `Grid.pitch` of them.
+"""How nuclei of a synthetic slide look: lymphocytes dark and round, tumour cells vesicular with
+nucleoli, stroma cells spindles. Lengths are world pixels of 0.5 um.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from napari_xce.slides.synthetic_cells import CLASS_NAMES, STROMA, TUMOUR, Cells
-from napari_xce.slides.synthetic_noise import FloatArray, Grid, GridArray
+from napari_xce.slides.synthetic_noise import Grid, GridArray
+from napari_xce.slides.synthetic_stamps import Canvas, Stamps, column
 
-BODY_RADIUS = 21.0
-"""Tumour cells reach this far from their centre, unless they meet another cell."""
+LARGEST_RADIUS = 18.0
+"""No nucleus reaches farther than this from its centre."""
 
-_PLAINNESS = (
-    0.95,
-    0.0,
-    0.6,
-)  # per class; 0 = vesicular (pale inside a dark membrane), 1 = evenly dark
+_PALEST = (0.52, 0.24, 0.30)  # haematoxylin of the palest nucleus of each class ...
+_DARKEST = (0.92, 0.85, 0.76)  # ... and of the darkest
+_RIM = (0.06, 0.5, 0.2)  # 0 = evenly dark, 1 = empty inside a dark membrane
 
 
 def stamp_nuclei(cells: Cells, grid: Grid) -> tuple[GridArray, GridArray]:
@@ -35,148 +31,65 @@ def stamp_nuclei(cells: Cells, grid: Grid) -> tuple[GridArray, GridArray]:
     Returns
     -------
     density : float32, shape (height, width)
-        Haematoxylin inside nuclei, times the share; the darkest wins where nuclei overlap.
+        Haematoxylin of nuclei, times the share; the darkest wins where nuclei overlap.
     share : float32, shape (height, width)
         How much of the pixel is nucleus, in [0, 1].
     """
-    canvas = _Canvas(grid, 2, float(cells.length.max(initial=1.0)) * 0.62 + 2 * grid.pitch)
+    canvas = Canvas(grid, 2, LARGEST_RADIUS + grid.pitch)
     for kind in range(len(CLASS_NAMES)):
         some = cells[cells.kind == kind]
-        for part in _portions(some, canvas.side_for(some.length * 0.56)):
-            canvas.stamp_darkest(part, _nucleus_stamps(part, kind, canvas))
-    density, share = canvas.cropped()
+        radius = float(some.length.max(initial=0.0)) * 0.56
+        for stamps in canvas.stamps(some.y, some.x, radius):
+            values = _nuclei(some[stamps.index], kind, stamps, grid.pitch)
+            canvas.keep_largest(stamps, values)
+    density, share = canvas.pixels()
     return density, share
 
 
-def stamp_bodies(cells: Cells, grid: Grid) -> GridArray:
-    """Draw the bodies of tumour cells: 1 inside, 0 at their borders and outside; float32, shape (height, width).
-
-    The border lies where two cells are equally near, as in a Voronoi diagram.
-    """
-    some = cells[cells.kind == TUMOUR]
-    canvas = _Canvas(grid, 2, BODY_RADIUS + grid.pitch)
-    for part in _portions(some, canvas.side_for(np.full(len(some), BODY_RADIUS))):
-        dy, dx = canvas.offsets(part)
-        down, right = dy[:, :, None] * grid.pitch, dx[:, None, :] * grid.pitch
-        nearness = BODY_RADIUS - np.sqrt(down * down + right * right)
-        canvas.stamp_nearest_two(part, nearness)
-    nearest, second = canvas.cropped()
-    gap = np.minimum(nearest - np.maximum(second, 0.0), nearest * 0.6)
-    return np.minimum(gap * (1 / max(3.2, 1.5 * grid.pitch)), 1.0)
-
-
-class _Canvas:
-    """A raster with a margin, so that no stamp needs clipping."""
-
-    def __init__(self, grid: Grid, channels: int, reach: float) -> None:
-        self.grid = grid
-        self._margin = 2 * math.ceil(reach / grid.pitch) + 4
-        height, width = grid.height + 2 * self._margin, grid.width + 2 * self._margin
-        self._pixels = np.zeros((channels, height, width), np.float32)
-
-    def side_for(self, radii: FloatArray) -> int:
-        """Return the odd side, in pixels, of a stamp that holds the largest radius (world px)."""
-        return 2 * math.ceil(float(radii.max(initial=0.0)) / self.grid.pitch + 1.0) + 1
-
-    def cropped(self) -> GridArray:
-        """Return the raster without its margin, shape (channels, height, width)."""
-        m = self._margin
-        return self._pixels[:, m : m + self.grid.height, m : m + self.grid.width]
-
-    def offsets(self, part: _Portion) -> tuple[GridArray, GridArray]:
-        """Return each stamp's pixel centres relative to its cell, in pixels: (N, side) down and right."""
-        cells, side = part.cells, part.side
-        y = (cells.y - self.grid.y0) / self.grid.pitch - 0.5
-        x = (cells.x - self.grid.x0) / self.grid.pitch - 0.5
-        top, left = np.rint(y) - side // 2, np.rint(x) - side // 2
-        part.tops = (top.astype(np.int64) + self._margin).tolist()
-        part.lefts = (left.astype(np.int64) + self._margin).tolist()
-        steps = np.arange(side)
-        down = (top - y)[:, None] + steps
-        right = (left - x)[:, None] + steps
-        return down.astype(np.float32), right.astype(np.float32)
-
-    def stamp_darkest(self, part: _Portion, stamps: GridArray) -> None:
-        """Keep the larger of canvas and stamps (N, channels, side, side)."""
-        side = part.side
-        for stamp, top, left in zip(stamps, part.tops, part.lefts, strict=True):
-            view = self._pixels[:, top : top + side, left : left + side]
-            np.maximum(view, stamp, out=view)
-
-    def stamp_nearest_two(self, part: _Portion, stamps: GridArray) -> None:
-        """Keep the largest value in channel 0 and the second largest in channel 1; stamps (N, side, side)."""
-        side = part.side
-        first, second = self._pixels
-        for stamp, top, left in zip(stamps, part.tops, part.lefts, strict=True):
-            one = first[top : top + side, left : left + side]
-            two = second[top : top + side, left : left + side]
-            np.maximum(two, np.minimum(one, stamp), out=two)
-            np.maximum(one, stamp, out=one)
-
-
-class _Portion:
-    """Some cells whose stamps are computed together, with one side for all."""
-
-    def __init__(self, cells: Cells, side: int) -> None:
-        self.cells = cells
-        self.side = side
-        self.tops: list[int] = []
-        self.lefts: list[int] = []
-
-
-def _portions(cells: Cells, side: int) -> list[_Portion]:
-    """Cut cells into portions whose stamps fit the processor's cache."""
-    count = max(1, 60_000 // side**2)
-    return [_Portion(cells[start : start + count], side) for start in range(0, len(cells), count)]
-
-
-def _nucleus_stamps(part: _Portion, kind: int, canvas: _Canvas) -> GridArray:
-    """Return density and share of nuclei, float32, shape (N, 2, side, side)."""
-    cells, pitch = part.cells, canvas.grid.pitch
-    down, right = canvas.offsets(part)
+def _nuclei(cells: Cells, kind: int, stamps: Stamps, pitch: float) -> GridArray:
+    """Return density and share of nuclei of one class, float32, shape (N, 2, side, side)."""
     long_radius, short_radius = cells.length / (2 * pitch), cells.width / (2 * pitch)
-    u = _plane(down, right, cells.along_y / long_radius, cells.along_x / long_radius)
-    v = _plane(down, right, -cells.along_x / short_radius, cells.along_y / short_radius)
-    u2, v2 = u * u, v * v
-    bend, skew = _column(cells.chance[:, 1] - 0.5), _column(cells.chance[:, 2] - 0.5)
-    if kind == STROMA:
-        v2 = (v + (u2 - 0.4) * (bend * 1.1)) ** 2  # spindles are bent ...
-        radius2 = u2 * u2 * 0.35 + u2 * 0.65 + v2 * (1 + 0.7 * u2)  # ... and pointed
-    else:
-        radius2 = u2 + v2
-        wobble = bend * 0.5 * u * v2 + skew * 0.2 * u * (u2 - 3 * v2)
-        radius2 *= np.maximum(1 + wobble, 0.75 * radius2)  # held down far out, where it has no say
+    u = stamps.plane(cells.along_y / long_radius, cells.along_x / long_radius)
+    v = stamps.plane(-cells.along_x / short_radius, cells.along_y / short_radius)
+    bend, skew = column(cells.chance[:, 1] - 0.5), column(cells.chance[:, 2] - 0.5)
+    radius2 = _spindle(u, v, bend) if kind == STROMA else _oval(u, v, bend, skew)
     softness = max(1.0, 1.5 / pitch)
-    edge = _column(np.sqrt(long_radius * short_radius) / (2 * softness))
+    edge = column(np.sqrt(long_radius * short_radius) / (2 * softness))
     share = np.maximum(np.minimum((1 - radius2) * edge + 0.5, 1.0), 0.0)
-    return np.stack([share * _inner_density(cells, kind, radius2, u, v), share], axis=1)
-
-
-def _inner_density(
-    cells: Cells, kind: int, radius2: GridArray, u: GridArray, v: GridArray
-) -> GridArray:
-    """Return haematoxylin inside nuclei: membrane, pale inside, nucleoli of tumour cells."""
-    level = np.choose(cells.kind, (0.55, 0.24, 0.34)) + cells.darkness * np.choose(
-        cells.kind, (0.38, 0.5, 0.42)
-    )
-    rim = (1 - _PLAINNESS[kind]) * 0.55
-    profile = np.minimum(radius2, 1.2)
-    density = _column(level) * ((1 - 0.45 * rim) + rim * profile * profile)
+    density = _inner_density(cells, kind, radius2)
     if kind == TUMOUR:
-        at_u, at_v = _column(cells.chance[:, 1] - 0.5), _column(cells.chance[:, 3] - 0.5)
-        gap = (u - at_u) ** 2 + (v - at_v) ** 2
-        spot = np.maximum(1 - gap * 9.0, 0.0)
-        density += spot * _column(0.75 * np.maximum(cells.chance[:, 2] - 0.35, 0.0))
-    return density
+        density += _nucleoli(cells, u, v)
+    return np.stack([share * density, share], axis=1)
 
 
-def _plane(
-    down: GridArray, right: GridArray, per_down: FloatArray, per_right: FloatArray
-) -> GridArray:
-    """Return a linear function over each stamp, float32, shape (N, side, side)."""
-    return down[:, :, None] * _column(per_down) + right[:, None, :] * _column(per_right)
+def _oval(u: GridArray, v: GridArray, bend: GridArray, skew: GridArray) -> GridArray:
+    """Return the squared radius of somewhat egg- and bean-shaped outlines."""
+    u2, v2 = u * u, v * v
+    radius2 = u2 + v2
+    wobble = bend * 0.7 * u * v2 + skew * 0.3 * u * (u2 - 3 * v2)
+    return radius2 * np.maximum(
+        1 + wobble, 0.75 * radius2
+    )  # held down far out, where it has no say
 
 
-def _column(values: FloatArray) -> GridArray:
-    """Shape one number per stamp to (N, 1, 1), float32."""
-    return values.astype(np.float32)[:, None, None]
+def _spindle(u: GridArray, v: GridArray, bend: GridArray) -> GridArray:
+    """Return the squared radius of bent outlines with pointed ends."""
+    u2 = u * u
+    v2 = (v + (u2 - 0.4) * (bend * 1.3)) ** 2
+    return u2 * (0.35 * u2 + 0.65) + v2 * (1 + 0.7 * u2)
+
+
+def _inner_density(cells: Cells, kind: int, radius2: GridArray) -> GridArray:
+    """Return haematoxylin inside nuclei: pale within, dark at the membrane."""
+    level = _PALEST[kind] + (_DARKEST[kind] - _PALEST[kind]) * cells.darkness
+    rim = _RIM[kind] * (1 - 0.6 * cells.darkness)  # dark nuclei show no inside
+    profile = np.minimum(radius2, 1.2)
+    return column(level * (1 - 0.4 * rim)) + column(level * rim) * profile * profile
+
+
+def _nucleoli(cells: Cells, u: GridArray, v: GridArray) -> GridArray:
+    """Return haematoxylin of one nucleolus a nucleus; in every third it is not seen."""
+    strength = 0.8 * np.maximum(cells.chance[:, 2] - 0.33, 0.0)
+    gap_u = u - column(cells.chance[:, 1] - 0.5)
+    gap_v = v - column(cells.chance[:, 3] - 0.5)
+    return np.maximum(1 - (gap_u * gap_u + gap_v * gap_v) * 9.0, 0.0) * column(strength)

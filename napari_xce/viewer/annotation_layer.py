@@ -1,0 +1,267 @@
+"""The clicks layer: what the user said, as points that are added, moved and deleted with napari's
+own tools.
+
+The store is the truth. What napari does to the layer is compared with what the store last said, and
+the difference becomes one action of the store; what the store does (undo, redo, import) is mirrored
+back. GUI thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Points
+from numpy.typing import NDArray
+
+from napari_xce.annotations import BACKGROUND, Annotations, Store
+from napari_xce.annotations.records import POINT, REJECTION
+from napari_xce.errors import XceError
+from napari_xce.viewer.compat import forgive_small_drags
+from napari_xce.viewer.frame import mark, placement, rgba
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+DISC, CROSS = "disc", "x"  # a cell, and "not a cell"
+
+
+class AnnotationLayer:
+    """Owns the ``xce: clicks`` layer of one slide.
+
+    Parameters
+    ----------
+    slide_layer : napari.layers.Layer
+        The layer it lies on.
+    store : Store
+        Where every click goes before the call that made it returns.
+    slide_id : str
+    diameter_px : float
+        Usual cell diameter, level-0 pixels; a click is drawn half as large.
+    on_change : callable
+        Called after the user changed something.
+    on_error : callable
+        Called with the sentence when the store refused; the layer then shows what the store holds.
+    """
+
+    def __init__(
+        self,
+        slide_layer: Layer,
+        store: Store,
+        slide_id: str,
+        diameter_px: float,
+        on_change: Callable[[], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._slide_id = slide_id
+        self._on_change = on_change
+        self._on_error = on_error
+        self._mirroring = False
+        self._ids: list[str] = []  # of the layer's rows, in order
+        self._points = np.empty((0, 2))  # (N, 2), level-0 px: where the store has them
+        self._labels: list[str] = []
+        self._revision = -1
+        self.current = BACKGROUND
+        self.layer = self._new_layer(slide_layer, diameter_px)
+        self.layer.events.data.connect(self._on_data)
+        self.layer.events.features.connect(self._on_features)
+        self.mirror()
+
+    def set_class(self, name: str) -> None:
+        """Make this the class of the next click; in select mode, also of the selected points."""
+        chosen = [self._ids[i] for i in sorted(self.layer.selected_data)]
+        if chosen and str(self.layer.mode) == "select":
+            self._act(lambda: self._store.relabel(chosen, name))
+            self.mirror()
+        self.current = name
+        self._show_current()
+
+    def mirror(self) -> None:
+        """Show what the store holds, if it changed since the last time."""
+        if self._revision == self._store.revision:
+            return
+        self._revision = self._store.revision
+        self._remember(self._store.annotations(self._slide_id))
+        if self._agrees():
+            return
+        with self._quietly():
+            self.layer.selected_data = set()
+            self.layer.data = self._points.copy()
+            self.layer.features = self._features()
+            self._paint()
+        self._show_current()
+
+    def rejected(self) -> NDArray[np.float64]:
+        """Return the places that were rejected; float64, shape (N, 2), level-0 pixels."""
+        return self._points[[label == BACKGROUND for label in self._labels]]
+
+    def nearest(self, yx: tuple[float, float], radius: float) -> str | None:
+        """Return the id of the click nearest to a place, within a radius in level-0 pixels."""
+        if not len(self._points):
+            return None
+        distance = np.linalg.norm(self._points - np.asarray(yx), axis=1)
+        index = int(distance.argmin())
+        return self._ids[index] if distance[index] <= radius else None
+
+    def reconcile(self) -> None:
+        """Take over what napari did without telling: pasting points emits no event."""
+        if not self._mirroring and len(self.layer.data) != len(self._ids):
+            self._on_data(None)
+
+    def close(self) -> None:
+        """Stop listening. The layer itself is the viewer's. May be called twice."""
+        self.layer.events.data.disconnect(self._on_data)
+        self.layer.events.features.disconnect(self._on_features)
+
+    def _on_data(self, event: Any) -> None:
+        """Turn what the user did to the layer into one action of the store."""
+        action = getattr(event, "action", None)
+        if self._mirroring or (action is not None and str(action).endswith("ing")):
+            return
+        gone, kept = self._removed(event)
+        rows = np.asarray(self.layer.data, dtype=float).reshape(-1, 2)
+        before = self._points[kept]
+        added = rows[len(kept) :]
+        moved = np.flatnonzero((rows[: len(kept)] != before).any(axis=1))
+
+        def act() -> None:
+            if gone:
+                self._store.delete([self._ids[i] for i in gone])
+            if len(moved):
+                self._store.move([self._ids[kept[i]] for i in moved], rows[moved])
+            if len(added):
+                self._add(added)
+
+        if gone or len(moved) or len(added):
+            self._act(act)
+
+    def _removed(self, event: Any) -> tuple[list[int], list[int]]:
+        """Return the rows that went and those that stayed, as indices into what the store last
+        said.
+        """
+        count = len(self._ids)
+        if event is not None and str(event.action) == "removed" and len(self.layer.data) < count:
+            indices = {int(i) % count for i in event.data_indices} or set(range(count))
+        else:
+            indices = set(range(len(self.layer.data), count))
+        return sorted(indices), [i for i in range(count) if i not in indices]
+
+    def _add(self, points: NDArray[np.float64]) -> None:
+        """Add clicks of the current class; one on a click of another class corrects that one
+        instead.
+        """
+        if len(points) == 1:
+            there = self.nearest(tuple(points[0]), self.layer.current_size / 2)
+            if there is not None and self._labels[self._ids.index(there)] != self.current:
+                self._store.relabel([there], self.current)
+                return
+        if self.current == BACKGROUND:
+            self._store.reject(self._slide_id, points)
+        else:
+            self._store.add_points(self._slide_id, self.current, points)
+
+    def _on_features(self, event: Any = None) -> None:
+        """Take over a class that was typed into napari's features table."""
+        if self._mirroring or len(self.layer.features) != len(self._ids):
+            return
+        labels = [str(label) for label in self.layer.features["class"]]
+        if labels == self._labels:
+            return
+
+        def act() -> None:
+            for id_, old, new in zip(self._ids, self._labels, labels, strict=True):
+                if old != new:
+                    self._store.relabel([id_], new)
+
+        self._act(act)
+
+    def _act(self, act: Callable[[], None]) -> None:
+        """Do something to the store, and show what it then holds, also when it refused."""
+        try:
+            act()
+        except XceError as error:
+            self._revision = -1
+            self._on_error(str(error))
+        self.mirror()
+        self._on_change()
+
+    def _remember(self, stands: Annotations) -> None:
+        """Keep what the store says of points and rejections, row by row."""
+        clicks = np.isin(stands.kinds, (POINT, REJECTION))
+        self._ids = [str(id_) for id_ in stands.ids[clicks]]
+        self._points = stands.points[clicks]
+        self._labels = [str(label) for label in stands.labels[clicks]]
+
+    def _agrees(self) -> bool:
+        """Tell whether the layer shows this already, classes and colours included."""
+        features = self.layer.features
+        return (
+            list(features["uuid"]) == self._ids
+            and list(features["class"]) == self._labels
+            and np.array_equal(self.layer.data, self._points)
+            and np.allclose(self.layer.face_color, self._row_colors())
+        )
+
+    def _features(self) -> pd.DataFrame:
+        kinds = [REJECTION if label == BACKGROUND else POINT for label in self._labels]
+        return pd.DataFrame({"class": self._labels, "uuid": self._ids, "kind": kinds}, dtype=object)
+
+    def _row_colors(self) -> NDArray[np.float64]:
+        colors = {found.name: rgba(found.color) for found in self._store.classes()}
+        return np.array([colors[label] for label in self._labels]).reshape(-1, 4)
+
+    def _paint(self) -> None:
+        """Give the rows the colour and symbol of their class."""
+        if self._ids:
+            self.layer.face_color = self._row_colors()
+            self.layer.symbol = [CROSS if label == BACKGROUND else DISC for label in self._labels]
+            self.layer.border_color = "white"
+            self.layer.size = self.layer.current_size
+
+    def _show_current(self) -> None:
+        """Make the next click look as what it will be."""
+        colors = {found.name: found.color for found in self._store.classes()}
+        with self._quietly():
+            self.layer.selected_data = set()  # or napari would repaint the last click too
+            self.layer.feature_defaults = {
+                "class": self.current,
+                "uuid": "",
+                "kind": REJECTION if self.current == BACKGROUND else POINT,
+            }
+            self.layer.current_face_color = colors.get(self.current, "#ffffff")
+            self.layer.current_symbol = CROSS if self.current == BACKGROUND else DISC
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Change the layer without taking it for the user's doing."""
+        before, self._mirroring = self._mirroring, True
+        try:
+            yield
+        finally:
+            self._mirroring = before
+
+    def _new_layer(self, slide_layer: Layer, diameter_px: float) -> Points:
+        layer = Points(
+            np.empty((0, 2)),
+            ndim=2,
+            name="xce: clicks",
+            features=pd.DataFrame({"class": [], "uuid": [], "kind": []}, dtype=object),
+            size=diameter_px / 2,
+            border_color="white",
+            border_width=0.08,
+            canvas_size_limits=(12, 60),
+            **placement(slide_layer),
+        )
+        mark(layer, "clicks")
+        forgive_small_drags(layer)
+        layer.events.mode.connect(_say_keys)
+        return layer
+
+
+def _say_keys(event: Any) -> None:
+    """Put our keys into napari's footer: its own text names digits that mean classes here."""
+    event.source.help = "1-9 class · 0 background · X reject · N suggest · Ctrl+Z undo · ? help"

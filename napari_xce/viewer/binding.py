@@ -1,0 +1,439 @@
+"""What ties one viewer and one of its slides to a session and its engine. GUI thread only.
+
+No timer and no thread of its own: whoever owns it calls :meth:`Binding.tick` ten times a second.
+The engine publishes, the binding reads; it asks the engine only by its methods, which return at
+once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_xce.annotations import BACKGROUND
+from napari_xce.engine import Engine, Message, Painted, Segmented
+from napari_xce.errors import XceError
+from napari_xce.predictions.detections import Box
+from napari_xce.viewer import keys
+from napari_xce.viewer.annotation_layer import AnnotationLayer
+from napari_xce.viewer.detection_layer import DetectionLayer
+from napari_xce.viewer.frame import place, placement
+from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.masks_layer import MasksLayer
+from napari_xce.viewer.pointer_layer import PointerLayer
+from napari_xce.viewer.region_layer import RegionLayer
+from napari_xce.viewer.view import ViewWatcher, fly_to, screen_px_per_pixel, view_box
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_xce.session import Session
+    from napari_xce.suggestions import Suggestion
+
+CELL_UM = 8.0  # usual diameter of a nucleus, where nobody said otherwise
+VIEW_SETTING = "gui.view"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the binding tells whoever shows it: sentences, and keys pressed on the canvas."""
+
+    error: Callable[[str], None]
+    note: Callable[[str], None]
+    class_chosen: Callable[[str], None]
+    suggest: Callable[[], None]
+    help: Callable[[], None]
+
+
+class Binding:
+    """One viewer, one slide's layer, one session, one engine.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    session : Session
+    engine : Engine
+        Started by the owner, and shut down by it.
+    slide_id : str
+        The slide, one of the session's.
+    slide_layer : napari.layers.Image
+        The layer that shows it.
+    hooks : Hooks
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        engine: Engine,
+        slide_id: str,
+        slide_layer: Image,
+        hooks: Hooks,
+    ) -> None:
+        self.viewer = viewer
+        self.session = session
+        self.engine = engine
+        self.slide_id = slide_id
+        self.slide_layer = slide_layer
+        self.hooks = hooks
+        self.box: Box | None = None
+        self.visible = {"heat": True, "cells": True, "masks": True}
+        self.opacity = 0.8
+        self.moved = True  # the view moved; whoever counts sets it back
+        self._seen_revision = session.store.revision
+        self._at_once = False
+        self._placed: bytes = b""
+        self._view = ViewWatcher(viewer)
+        diameter = self.diameter_px()
+        self.heat = HeatLayer(viewer, slide_layer, session.factor(slide_id))
+        self.cells = DetectionLayer(viewer, slide_layer, diameter)
+        self.masks = MasksLayer(viewer, slide_layer)
+        self.pointer = PointerLayer(viewer, slide_layer)
+        self.regions: RegionLayer | None = None
+        self.clicks = AnnotationLayer(
+            slide_layer, session.store, slide_id, diameter, self._annotated, hooks.error
+        )
+        self._actions = self._key_actions()
+        self._show_layers()
+        self.set_class(self._first_class())
+
+    # ---- what the user does
+
+    @property
+    def current(self) -> str:
+        """Name of the class of the next click."""
+        return self.clicks.current
+
+    def set_class(self, name: str) -> None:
+        """Make this the class of the next click, and of the heat layer; get ready to click."""
+        self.ensure_clicks()
+        self.clicks.set_class(name)
+        self.viewer.layers.selection.active = self.clicks.layer
+        self._show_heat()
+        self.hooks.class_chosen(name)
+
+    def ensure_clicks(self) -> None:
+        """Bring the clicks layer back if it was removed, on top of the others and in add mode."""
+        layer = self.clicks.layer
+        if layer not in self.viewer.layers:
+            self.viewer.layers.append(layer)
+            layer.visible = True
+            keys.bind(layer, self._actions)
+        if str(layer.mode) == "pan_zoom":
+            layer.mode = "add"
+
+    def undo(self) -> None:
+        """Take back the last thing said, and say in words what it was."""
+        words = self.session.undo()
+        self.hooks.note(f"Undone: {words}" if words else "Nothing to undo")
+        self._annotated()
+
+    def redo(self) -> None:
+        """Say again what was undone last."""
+        words = self.session.redo()
+        self.hooks.note(f"Done again: {words}" if words else "Nothing to redo")
+        self._annotated()
+
+    def reject_under_cursor(self) -> None:
+        """Reject the predicted cell under the cursor; a click of the user's own there is taken away
+        instead.
+        """
+        y, x = self.slide_layer.world_to_data(self.viewer.cursor.position)[-2:]
+        own = self.clicks.nearest((y, x), self.diameter_px() / 4)
+        index = self.cells.nearest((y, x))
+        try:
+            if own is not None:
+                self.session.store.delete([own])
+            elif index is not None:
+                self.session.store.reject(self.slide_id, self.cells.cells.points[[index]])
+            else:
+                self.hooks.note("No predicted cell under the cursor")
+                return
+        except XceError as error:
+            self.hooks.error(str(error))
+        self._at_once = True
+        self._annotated()
+
+    def draw_region(self) -> None:
+        """Let the user draw a rectangle that they have reviewed completely."""
+        if self.regions is None or self.regions.layer not in self.viewer.layers:
+            self._add_regions()
+        assert self.regions is not None
+        self.viewer.layers.selection.active = self.regions.layer
+        self.regions.layer.mode = "add_rectangle"
+        self.hooks.note("Draw a rectangle; inside it, what is not clicked counts as background")
+
+    def look_at(self, suggestion: Suggestion) -> None:
+        """Fly to a suggestion and draw a ring around it."""
+        y, x = (float(value) for value in suggestion.yx)
+        fly_to(self.viewer, self.slide_layer, (y, x), self.diameter_px())
+        self.pointer.point_at((y, x), 3 * self.diameter_px())
+
+    def show(self, what: str, visible: bool) -> None:
+        """Show or hide "heat", "cells" or "masks"; a layer that was removed comes back."""
+        self.visible[what] = visible
+        layer = self._overlay(what)
+        if layer is not None:
+            layer.visible = visible
+        elif visible:
+            self._show_layers()
+
+    def set_opacity(self, opacity: float) -> None:
+        """Set the opacity of all three overlays, in [0, 1]."""
+        self.opacity = opacity
+        for what in self.visible:
+            layer = self._overlay(what)
+            if layer is not None:
+                layer.opacity = opacity
+
+    def predictions_changed(self) -> None:
+        """Query the cells anew at the next tick, without waiting; after thresholds moved."""
+        self._at_once = True
+        self.cells.changed()
+
+    # ---- what the owner asks
+
+    def tick(self) -> list[Message]:
+        """Drain the engine, bring the layers up to date, return the messages; every 100 ms."""
+        messages = self.engine.poll()
+        if not self.alive:
+            return messages
+        for message in messages:
+            self._take(message)
+        self._notice_removed()
+        self._follow_slide_layer()
+        self.clicks.reconcile()
+        if self.session.store.revision != self._seen_revision:  # a script, or an import
+            self._annotated()
+        now = time.monotonic()
+        self._follow_view()
+        self.heat.tick(self.box, now)
+        self._tick_cells(now)
+        return messages
+
+    @property
+    def alive(self) -> bool:
+        """Whether the slide's layer is still in the viewer."""
+        return self.slide_layer in self.viewer.layers
+
+    def diameter_px(self) -> float:
+        """Return the usual cell diameter, level-0 pixels."""
+        record = self.session.store.slides()[self.slide_id]
+        if record.cell_diameter_px is not None:
+            return record.cell_diameter_px
+        mpp = self.session.slides[self.slide_id].mpp
+        return CELL_UM / float(np.mean(mpp)) if mpp is not None else 2 * CELL_UM
+
+    def size_in_words(self) -> str:
+        """Return pixel size and where it comes from, and the size of the slide, in words."""
+        slide = self.session.slides[self.slide_id]
+        size = f"{slide.shape[1]:,} × {slide.shape[0]:,} px"
+        if slide.mpp is None:
+            return f"Cells of {self.diameter_px():.0f} px · {size}"
+        return f"{np.mean(slide.mpp):.3g} µm/px, from {slide.mpp_source}"
+
+    def colors(self) -> dict[str, str]:
+        """Return "#rrggbb" by class name."""
+        return {found.name: found.color for found in self.session.classes}
+
+    def save_view(self) -> None:
+        """Keep the camera in the session, in the slide's own pixels."""
+        camera = self.viewer.scene.camera
+        y, x = self.slide_layer.world_to_data(camera.center[-2:])[-2:]
+        views = self.session.store.get_setting(VIEW_SETTING, {})
+        zoom = screen_px_per_pixel(self.viewer, self.slide_layer)
+        views[self.slide_id] = [float(y), float(x), zoom]
+        self.session.store.set_setting(VIEW_SETTING, views)
+
+    def restore_view(self) -> bool:
+        """Bring back the camera of the last time; return False if there was none."""
+        view = self.session.store.get_setting(VIEW_SETTING, {}).get(self.slide_id)
+        if view is None:
+            return False
+        camera = self.viewer.scene.camera
+        world = self.slide_layer.data_to_world(view[:2])
+        camera.center = (*camera.center[:-2], *world[-2:])
+        camera.zoom *= view[2] / screen_px_per_pixel(self.viewer, self.slide_layer)
+        return True
+
+    def close(self) -> None:
+        """Save the view, take our layers away and stop listening. May be called twice."""
+        if self.alive:
+            self.save_view()
+        self._view.close()
+        self.clicks.close()
+        if self.regions is not None:
+            self.regions.close()
+            self._remove(self.regions.layer)
+        for part in (self.heat, self.cells, self.masks, self.pointer):
+            part.close()
+        self._remove(self.clicks.layer)
+        keys.unbind(self.slide_layer, self._actions)
+
+    # ---- inside
+
+    def _show_layers(self) -> None:
+        """Put the layers that should be there into the viewer."""
+        if self.visible["cells"]:
+            layer = self.cells.add()
+            layer.opacity = self.opacity
+            keys.bind(layer, self._actions)
+        keys.bind(self.slide_layer, self._actions)
+        self.ensure_clicks()
+        if self.regions is None and len(
+            self.session.store.annotations(self.slide_id).of_kind("region")
+        ):
+            self._add_regions()
+        self._show_heat()
+        self.viewer.layers.selection.active = self.clicks.layer
+
+    def _show_heat(self) -> None:
+        """Draw the current class's heat, as soon as there is some."""
+        predictions = self.session.predictions.get(self.slide_id)
+        if predictions is None or not self.visible["heat"]:
+            return
+        name, color = self.current, self.colors().get(self.current)
+        pyramid = predictions.heat.get(name)
+        if color is None or name == BACKGROUND or pyramid is None:
+            return
+        fresh = self.heat.layer is None
+        if fresh or self.heat.shown != (name, color) or not self.heat.draws(pyramid):
+            active = self.viewer.layers.selection.active
+            self.heat.show(pyramid, name, color)
+            self.viewer.layers.selection.active = active
+        if fresh and self.heat.layer is not None:
+            self.heat.layer.opacity = self.opacity
+            keys.bind(self.heat.layer, self._actions)
+
+    def _add_regions(self) -> None:
+        self.regions = RegionLayer(
+            self.slide_layer, self.session.store, self.slide_id, self._drawn, self.hooks.error
+        )
+        self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.regions.layer)
+        keys.bind(self.regions.layer, self._actions)
+
+    def _take(self, message: Message) -> None:
+        """Bring a message of the engine to its layer; late ones of another slide are dropped."""
+        if getattr(message, "slide_id", self.slide_id) != self.slide_id:
+            return
+        if isinstance(message, Painted):
+            self._show_heat()
+            self.heat.painted(message.box)
+            self.cells.changed()
+        elif isinstance(message, Segmented) and self.visible["masks"]:
+            active = self.viewer.layers.selection.active
+            self.masks.show(message.labels, message.factor, message.origin)
+            self.viewer.layers.selection.active = active
+
+    def _annotated(self) -> None:
+        """Tell the engine, and show, that what stands is another than before."""
+        self._seen_revision = self.session.store.revision
+        self.clicks.mirror()
+        if self.regions is not None:
+            self.regions.mirror()
+        self.pointer.close()
+        self._show_heat()
+        self.cells.changed()
+        self.engine.annotations_changed()
+
+    def _drawn(self) -> None:
+        """Go back to clicking after a region was drawn."""
+        self._annotated()
+        assert self.regions is not None
+        self.regions.layer.mode = "pan_zoom"
+        self.viewer.layers.selection.active = self.clicks.layer
+
+    def _follow_view(self) -> None:
+        if not self._view.take():
+            return
+        self.moved = True
+        flat = self.viewer.dims.ndisplay == 2
+        self.box = view_box(self.viewer, self.slide_layer) if flat else None
+        if self.box is not None:
+            self.engine.set_viewport(self.slide_id, self.box)
+
+    def _tick_cells(self, now: float) -> None:
+        predictions = self.session.predictions.get(self.slide_id)
+        if predictions is None:
+            return
+        loaded = self.cells.tick(
+            self.box,
+            screen_px_per_pixel(self.viewer, self.slide_layer),
+            now,
+            store=predictions.detections,
+            thresholds=self.session.thresholds,
+            colors=self.colors(),
+            rejected=self.clicks.rejected(),
+            at_once=self._at_once,
+        )
+        if loaded:
+            self._at_once = False
+
+    def _notice_removed(self) -> None:
+        """Take a layer that the user removed for one they do not want to see."""
+        for what, part in (("heat", self.heat), ("cells", self.cells), ("masks", self.masks)):
+            if part.layer is None:
+                continue
+            if part.layer not in self.viewer.layers:
+                part.close()
+                self.visible[what] = False
+            else:
+                self.visible[what] = part.layer.visible
+
+    def _follow_slide_layer(self) -> None:
+        """Lie on the slide's layer also after it was given another scale or place."""
+        now = b"".join(
+            np.asarray(value).tobytes()
+            for name, value in placement(self.slide_layer).items()
+            if name in ("scale", "translate", "rotate", "shear")
+        )
+        if self._placed and now != self._placed:
+            layers = [self.clicks.layer, self.cells.layer, self.pointer.layer]
+            layers += [self.regions.layer] if self.regions is not None else []
+            for layer in layers:
+                if layer is not None:
+                    place(layer, self.slide_layer)
+            self.heat.follow()
+            self.masks.close()
+            self._view._note()
+        self._placed = now
+
+    def _overlay(self, what: str) -> Layer | None:
+        return {"heat": self.heat, "cells": self.cells, "masks": self.masks}[what].layer
+
+    def _remove(self, layer: Layer) -> None:
+        if layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+
+    def _first_class(self) -> str:
+        """Return the first class of the user's, or background where there is none."""
+        own = [found.name for found in self.session.classes if found.id != 0]
+        return own[0] if own else BACKGROUND
+
+    def _key_actions(self) -> dict[str, Callable[[], None]]:
+        actions: dict[str, Callable[[], None]] = {
+            keys.SUGGEST: self.hooks.suggest,
+            keys.REJECT: self.reject_under_cursor,
+            keys.UNDO: self.undo,
+            keys.REDO: self.redo,
+            keys.REDO_TOO: self.redo,
+            keys.HELP: self.hooks.help,
+        }
+        for digit in keys.DIGITS:
+            actions[digit] = self._digit(digit)
+        return actions
+
+    def _digit(self, digit: str) -> Callable[[], None]:
+        def press() -> None:
+            for found in self.session.classes:
+                if found.key == digit or (digit == "0" and found.id == 0):
+                    self.set_class(found.name)
+                    return
+            self.hooks.note(f"No class has the key {digit}")
+
+        return press

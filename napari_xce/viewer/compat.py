@@ -1,0 +1,71 @@
+"""Workarounds for napari, one function each: symptom, cause, issue, when it can go."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Points
+
+CLICK_SLOP_PX = 10.0  # Qt's own default of how far a press may wander before it is a drag
+
+
+def forgive_small_drags(layer: Points) -> None:
+    """Make a click with a small drag a click, where the button went down.
+
+    Symptom: quick clicks are lost (HistomicsUI#125 calls it "the real bottleneck"), or land beside
+    the cell. Cause: napari's ``add`` gives up after a drag of 5 canvas pixels, puts the point where
+    the button comes *up*, and the view pans under the hand meanwhile (moves are throttled, so that
+    vispy sees some before napari can stop them). Measured on 0.9.2: a 7 px drag adds nothing and
+    pans by 6 px; a 3 px drag pans by 2 px. Cure: swap the layer's ``add`` callback for
+    :func:`_add_where_pressed` whenever the layer enters its add mode. Can go when napari's ``add``
+    does the same.
+    """
+
+    def swap(event: Any = None) -> None:
+        from napari.layers.points import _points_mouse_bindings
+
+        callbacks = layer.mouse_drag_callbacks
+        if _add_where_pressed in callbacks:
+            callbacks.remove(_add_where_pressed)
+        if str(layer.mode) != "add":
+            return
+        if _points_mouse_bindings.add in callbacks:
+            callbacks.remove(_points_mouse_bindings.add)
+        callbacks.append(_add_where_pressed)
+
+    layer.events.mode.connect(swap)
+    swap()
+
+
+def _add_where_pressed(layer: Points, event: Any) -> Generator[None, None, None]:
+    """Add a point where the left button went down, unless the mouse was dragged; a drag pans."""
+    if event.button != 1 or event.modifiers:
+        return
+    start, place = np.array(event.pos, dtype=float), event.position
+    yield  # not earlier: vispy must see the press with panning on, or it never pans on this drag
+    layer.mouse_pan = False  # the view holds still until this is a drag
+    dragged = False
+    while event.type == "mouse_move":
+        if not dragged and np.linalg.norm(event.pos - start) > CLICK_SLOP_PX:
+            dragged = layer.mouse_pan = True
+        yield
+    layer.mouse_pan = True
+    if not dragged and np.linalg.norm(event.pos - start) <= CLICK_SLOP_PX:
+        layer.add(np.atleast_2d(layer.world_to_data(place)))
+
+
+def focus_canvas(viewer: Any) -> None:
+    """Give the keyboard to the canvas.
+
+    Symptom: after typing in a dock, N and the digits do nothing until the slide is clicked. Cause:
+    keys go to the widget with the focus, and napari has no public way to the canvas widget
+    (napari/napari#9433 makes more of it private). Can go when there is one.
+    """
+    window = getattr(viewer, "window", None)
+    qt_viewer = getattr(window, "_qt_viewer", None)
+    if qt_viewer is not None:
+        qt_viewer.canvas.native.setFocus()

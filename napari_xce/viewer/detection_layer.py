@@ -1,0 +1,206 @@
+"""The cells layer: predicted cells of what is in view, and no others. GUI thread only.
+
+napari's Points spends Python time on every point at every update, so the layer holds only what is
+on screen and a margin around it, highest scores first up to a cap. Far out it is empty, and the
+heat layer serves as density. Filtering is done by the query, never by ``Points.shown``, which
+napari 0.9.2 ignores in two dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from napari_xce.predictions.detections import Box, Detections
+from napari_xce.viewer.frame import mark, placement, rgba
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_xce.predictions.store import DetectionStore
+
+MAX_POINTS = 20_000
+MARGIN = 0.5  # of the view's size, on each side
+REBUILD_SECONDS = 1.0
+SMALLEST_CELL_PX = 3.0  # cells that take up fewer screen pixels are not drawn
+CLEAR = np.array([0.0, 0.0, 0.0, 0.0])
+
+
+class DetectionLayer:
+    """Owns the ``xce: cells`` layer of one slide.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    slide_layer : napari.layers.Layer
+        The layer it lies on.
+    diameter_px : float
+        Usual cell diameter, level-0 pixels; drawn where a detection brings none, and the radius
+        within which a
+        rejection hides a detection at once, before the model has learnt of it.
+    """
+
+    def __init__(self, viewer: ViewerModel, slide_layer: Layer, diameter_px: float) -> None:
+        self._viewer = viewer
+        self._slide_layer = slide_layer
+        self.diameter_px = diameter_px
+        self._loaded: Box | None = None
+        self._dirty = True
+        self._rebuilt = -np.inf
+        self.cells = Detections.empty()  # what the layer holds
+        self.layer: Points | None = None
+
+    def add(self) -> Points:
+        """Put the layer into the viewer, below the clicks; one that was removed comes back."""
+        if self.layer is None or self.layer not in self._viewer.layers:
+            self.layer = self._new_layer()
+            above = [role in ("clicks", "regions") for role in _roles(self._viewer)]
+            at = above.index(True) if any(above) else len(self._viewer.layers)
+            self._viewer.layers.insert(at, self.layer)
+            self._dirty = True
+        return self.layer
+
+    def changed(self) -> None:
+        """Note that the detections, thresholds or colours changed."""
+        self._dirty = True
+
+    def tick(
+        self,
+        view: Box | None,
+        screen_px: float,
+        now: float,
+        *,
+        store: DetectionStore,
+        thresholds: Mapping[str, float],
+        colors: Mapping[str, str],
+        rejected: NDArray[np.float64],
+        at_once: bool = False,
+    ) -> bool:
+        """Load what is in view if the view left the margin, or a second after a change.
+
+        Parameters
+        ----------
+        view : (y0, x0, y1, x1) in level-0 pixels, or None
+            What is on screen.
+        screen_px : float
+            Canvas pixels per level-0 pixel.
+        now : float
+            Seconds of a monotonic clock.
+        store : DetectionStore
+            Where the detections are.
+        thresholds : mapping of class name to float
+        colors : mapping of class name to "#rrggbb"
+        rejected : float64, shape (N, 2), level-0 pixels
+            Places the user rejected.
+        at_once : bool
+            Do not wait for the second to pass; for what the user does, such as moving the
+            threshold.
+
+        Returns
+        -------
+        bool
+            True if the layer was loaded anew.
+        """
+        if self.layer is None or not self.layer.visible:
+            return False
+        if view is None or self.diameter_px * screen_px < SMALLEST_CELL_PX:
+            if len(self.cells):
+                self._set(Detections.empty(), colors)
+            self._loaded = None
+            return False
+        left = self._loaded is None or not _within(view, self._loaded)
+        due = self._dirty and (at_once or now - self._rebuilt >= REBUILD_SECONDS)
+        if not (left or due):
+            return False
+        box = _widen(view)
+        cells = store.query(box, max_count=MAX_POINTS, thresholds=dict(thresholds))
+        self._set(_away_from(cells, rejected, self.diameter_px / 2), colors)
+        self._loaded, self._dirty, self._rebuilt = box, False, now
+        return True
+
+    def nearest(self, yx: tuple[float, float]) -> int | None:
+        """Return the index in ``cells`` of the drawn cell that covers this place, or None."""
+        if not len(self.cells) or self.layer is None or not self.layer.visible:
+            return None
+        distance = np.linalg.norm(self.cells.points - np.asarray(yx), axis=1)
+        index = int(distance.argmin())
+        radius = np.nan_to_num(self.cells.diameters[index], nan=self.diameter_px) / 2
+        return index if distance[index] <= max(radius, self.diameter_px / 2) else None
+
+    def close(self) -> None:
+        """Take the layer out of the viewer. May be called twice."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _set(self, cells: Detections, colors: Mapping[str, str]) -> None:
+        """Fill the layer."""
+        layer = self.layer
+        assert layer is not None
+        self.cells = cells
+        layer.selected_data = set()
+        layer.data = cells.points
+        if len(cells):
+            layer.border_color = _colors(cells.labels, colors)
+            layer.face_color = np.tile(CLEAR, (len(cells), 1))
+            layer.size = 1.15 * np.nan_to_num(cells.diameters, nan=self.diameter_px)
+        layer.editable = False  # setting data makes Points editable again
+
+    def _new_layer(self) -> Points:
+        self.cells, self._loaded = Detections.empty(), None
+        layer = Points(
+            np.empty((0, 2)),
+            ndim=2,
+            name="xce: cells",
+            symbol="disc",
+            size=self.diameter_px,
+            face_color="transparent",
+            border_color="white",
+            border_width=0.12,
+            canvas_size_limits=(4, 200),
+            **placement(self._slide_layer),
+        )
+        layer.editable = False
+        mark(layer, "cells")
+        return layer
+
+
+def _roles(viewer: ViewerModel) -> list[str | None]:
+    from napari_xce.viewer.frame import role_of
+
+    return [role_of(layer) for layer in viewer.layers]
+
+
+def _colors(labels: NDArray[np.str_], colors: Mapping[str, str]) -> NDArray[np.float32]:
+    """Return one RGBA row per label; white for a class that is gone."""
+    names, index = np.unique(labels, return_inverse=True)
+    table = np.array([rgba(colors.get(str(name), "#ffffff")) for name in names], dtype=np.float32)
+    return table[index]  # (N, 4)
+
+
+def _away_from(cells: Detections, places: NDArray[np.float64], radius: float) -> Detections:
+    """Leave out the cells within the radius of a place."""
+    if not len(places) or not len(cells):
+        return cells
+    distance, _ = cKDTree(places).query(cells.points)
+    return cells[distance > radius]
+
+
+def _widen(box: Box) -> Box:
+    dy, dx = MARGIN * (box[2] - box[0]), MARGIN * (box[3] - box[1])
+    return box[0] - dy, box[1] - dx, box[2] + dy, box[3] + dx
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    return (
+        inner[0] >= outer[0]
+        and inner[1] >= outer[1]
+        and inner[2] <= outer[2]
+        and inner[3] <= outer[3]
+    )

@@ -1,0 +1,64 @@
+"""The slide's layer: which layers can be annotated, the slide behind one, and a layer for a slide.
+GUI thread only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+
+from napari_xce.slides.slide import Slide
+from napari_xce.viewer.frame import mark, role_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+def slide_layers(viewer: ViewerModel) -> list[Image]:
+    """Return the image layers that can be annotated, the topmost first: two-dimensional, and not
+    one of ours.
+    """
+    return [layer for layer in reversed(viewer.layers) if is_slide_layer(layer)]
+
+
+def is_slide_layer(layer: Layer) -> bool:
+    """Tell whether a layer is a flat image that is no overlay of ours."""
+    return isinstance(layer, Image) and layer.ndim == 2 and role_of(layer) in (None, "slide")
+
+
+def slide_of(layer: Image) -> Slide:
+    """Return the slide a layer shows.
+
+    Raises
+    ------
+    SlideError
+        If the layer is no 2-D image.
+    """
+    return Slide.from_layer(layer)
+
+
+def add_slide_layer(viewer: ViewerModel, slide: Slide) -> Image:
+    """Show a slide: a multiscale RGB layer, in micrometres where the pixel size is known."""
+    options = {"scale": slide.mpp, "units": "um"} if slide.mpp is not None else {}
+    layer = Image(
+        slide.levels,
+        name=slide.name,
+        multiscale=True,
+        rgb=True,
+        contrast_limits=(0, 255),
+        **options,
+    )
+    mark(layer, "slide")
+    viewer.layers.append(layer)
+    return layer
+
+
+def layer_of(viewer: ViewerModel, slide: Slide) -> Image | None:
+    """Return the layer that shows this very slide, by reference, or None."""
+    for layer in slide_layers(viewer):
+        level = layer.data[0] if layer.multiscale else layer.data
+        if level is slide.levels[0]:
+            return layer
+    return None

@@ -1,0 +1,97 @@
+"""What is on screen, in the slide's own frame; and flying to a place. GUI thread only.
+
+Uses only what napari 0.9 makes public: ``viewer.scene.camera`` and ``viewer.canvas.size``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_xce.predictions.detections import Box
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+CELL_ON_SCREEN_PX = 36.0  # how large a cell is shown when the view flies to one
+
+
+def view_box(viewer: ViewerModel, slide_layer: Layer) -> Box | None:
+    """Return what the canvas shows, as (y0, x0, y1, x1) in level-0 pixels clipped to the slide.
+
+    None when no part of the slide is on screen. With a rotated or sheared slide it is the bounding
+    box.
+    """
+    camera = viewer.scene.camera
+    center = np.asarray(camera.center[-2:])
+    half = np.asarray(viewer.canvas.size) / camera.zoom / 2  # world units, (y, x)
+    corners = np.array(
+        [
+            slide_layer.world_to_data(center + half * sign)[-2:]
+            for sign in ((-1, -1), (-1, 1), (1, -1), (1, 1))
+        ]
+    )  # (4, 2)
+    low = np.maximum(corners.min(axis=0), -0.5)
+    high = np.minimum(corners.max(axis=0), np.asarray(level0_shape(slide_layer)) - 0.5)
+    if (high <= low).any():
+        return None
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def level0_shape(slide_layer: Layer) -> tuple[int, int]:
+    """Return the height and width of the slide's finest level."""
+    data = slide_layer.data[0] if slide_layer.multiscale else slide_layer.data
+    return int(data.shape[0]), int(data.shape[1])
+
+
+def screen_px_per_pixel(viewer: ViewerModel, slide_layer: Layer) -> float:
+    """Return how many canvas pixels one level-0 pixel takes up at the present zoom."""
+    return float(viewer.scene.camera.zoom * np.mean(np.abs(slide_layer.scale)))
+
+
+def fly_to(
+    viewer: ViewerModel, slide_layer: Layer, yx: tuple[float, float], diameter_px: float
+) -> None:
+    """Bring a place to the middle of the canvas, near enough to see the cell there.
+
+    The zoom is left alone while a cell (`diameter_px`, level-0 pixels) is between half and three
+    times its comfortable size on screen, so that looking at one suggestion after another does not
+    jump about.
+    """
+    camera = viewer.scene.camera
+    world = slide_layer.data_to_world(yx)
+    camera.center = (*camera.center[:-2], *world[-2:])
+    on_screen = diameter_px * screen_px_per_pixel(viewer, slide_layer)
+    if not CELL_ON_SCREEN_PX / 2 <= on_screen <= CELL_ON_SCREEN_PX * 3:
+        camera.zoom *= CELL_ON_SCREEN_PX / on_screen
+
+
+class ViewWatcher:
+    """Notes that the view changed; whoever ticks asks once a tick, so any number of moves count as
+    one.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._changed = True
+        for emitter in self._emitters():
+            emitter.connect(self._note)
+
+    def take(self) -> bool:
+        """Say whether the view changed since the last call."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._note)
+
+    def _emitters(self) -> tuple[Any, ...]:
+        camera = self._viewer.scene.camera
+        return camera.events.center, camera.events.zoom, self._viewer.canvas.events.size
+
+    def _note(self, event: Any = None) -> None:
+        self._changed = True

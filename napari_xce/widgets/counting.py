@@ -1,0 +1,119 @@
+"""Counting for the dock: cells in view and on the slide, their density, and how fresh the
+predictions are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_xce.widgets.counts_box import Count
+
+if TYPE_CHECKING:
+    from napari_xce.predictions.detections import Box
+    from napari_xce.viewer.binding import Binding
+
+MANY_TILES = 4000  # so many tiles in view are not gone through one by one
+
+
+def count_cells(binding: Binding) -> tuple[list[Count], str]:
+    """Return one row per class of the user's, and in words how much of the slide they stand for.
+
+    Densities are over the predicted part of the view and of the slide, not over what nobody looked
+    at.
+    """
+    session = binding.session
+    predictions = session.predictions.get(binding.slide_id)
+    own = [found for found in session.classes if found.id != 0]
+    if predictions is None:
+        return [Count(found.name, found.color, 0, None, 0, None) for found in own], ""
+    store, grid = predictions.detections, predictions.grid
+    thresholds = dict(session.thresholds)
+    in_view = store.counts(thresholds, binding.box) if binding.box is not None else {}
+    on_slide = store.counts(thresholds)
+    done = store.tiles()
+    view_mm2 = _area_mm2(binding, _view_tiles(binding), binding.box)
+    slide_mm2 = _area_mm2(binding, list(done), None)
+    rows = [
+        Count(
+            found.name,
+            found.color,
+            in_view.get(found.name, 0),
+            _per(in_view.get(found.name, 0), view_mm2),
+            on_slide.get(found.name, 0),
+            _per(on_slide.get(found.name, 0), slide_mm2),
+        )
+        for found in own
+    ]
+    total = grid.rows * grid.cols
+    share = len(done) / total if total else 0.0
+    covered = "" if share >= 1 or not done else f"Slide: the {_percent(share)} predicted so far"
+    return rows, covered
+
+
+def freshness(binding: Binding) -> str:
+    """Say how much of the view is predicted, and by how old a model."""
+    predictions = binding.session.predictions.get(binding.slide_id)
+    if predictions is None or binding.box is None:
+        return ""
+    done = predictions.detections.tiles()
+    wanted = _tiles_in(binding, binding.box)
+    if wanted is None:
+        return "View: too wide to be predicted; zoom in"
+    here = [done[tile] for tile in wanted if tile in done]
+    if not here:
+        return "View: not predicted yet"
+    if len(here) < len(wanted):
+        return f"View: {_percent(len(here) / len(wanted))} predicted"
+    behind = max(binding.session.model_revision - min(here), 0)
+    if behind == 0:
+        return "View: up to date"
+    return f"View: {behind} revision{'s' if behind > 1 else ''} behind"
+
+
+def _tiles_in(binding: Binding, box: Box) -> list[tuple[int, int]] | None:
+    """Return the tiles that meet a box; None when there are too many to go through."""
+    grid = binding.session.predictions[binding.slide_id].grid
+    top, left, bottom, right = grid.tile_range(box)
+    if (bottom - top) * (right - left) > MANY_TILES:
+        return None
+    return list(grid.tiles_in(box))
+
+
+def _view_tiles(binding: Binding) -> list[tuple[int, int]]:
+    """Return the predicted tiles in view."""
+    done = binding.session.predictions[binding.slide_id].detections.tiles()
+    if binding.box is None:
+        return []
+    tiles = _tiles_in(binding, binding.box)
+    return list(done) if tiles is None else [tile for tile in tiles if tile in done]
+
+
+def _area_mm2(binding: Binding, tiles: list[tuple[int, int]], box: Box | None) -> float | None:
+    """Return the area of these tiles' cores, within a box if given; None where the pixel size is
+    unknown.
+    """
+    mpp = binding.session.slides[binding.slide_id].mpp
+    if mpp is None:
+        return None
+    grid = binding.session.predictions[binding.slide_id].grid
+    area = 0.0  # level-0 pixels
+    for tile in tiles:
+        core = grid.core_box(tile)
+        if box is not None:
+            core = (
+                max(core[0], box[0]),
+                max(core[1], box[1]),
+                min(core[2], box[2]),
+                min(core[3], box[3]),
+            )
+        area += max(core[2] - core[0], 0.0) * max(core[3] - core[1], 0.0)
+    return area * mpp[0] * mpp[1] * 1e-6
+
+
+def _per(count: int, area: float | None) -> float | None:
+    return count / area if area else None
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 1 else "< 1 %"

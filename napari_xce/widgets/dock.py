@@ -1,0 +1,523 @@
+"""The dock "XCE Annotator": the groups in the order of work, wired to the session and its engine.
+
+One timer of 100 ms asks the engine what is new. The dock decides nothing that a script would need:
+it calls the session, the engine and the viewer's binding, and shows what they say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+
+from napari_xce.engine import (
+    Failed,
+    Message,
+    ModelReady,
+    Progress,
+    Promoted,
+    Status,
+    SuggestionsReady,
+)
+from napari_xce.errors import XceError
+from napari_xce.viewer.binding import Hooks
+from napari_xce.viewer.compat import focus_canvas
+from napari_xce.viewer.pointer_layer import PointerLayer
+from napari_xce.viewer.slide_layer import slide_layers
+from napari_xce.viewer.view import view_box
+from napari_xce.widgets.annotator import Annotator, Jobs
+from napari_xce.widgets.class_box import ClassBox
+from napari_xce.widgets.counting import count_cells, freshness
+from napari_xce.widgets.counts_box import CountsBox
+from napari_xce.widgets.export_box import ExportBox
+from napari_xce.widgets.help import HELP, next_step
+from napari_xce.widgets.learn_box import LearnBox
+from napari_xce.widgets.section import small_text
+from napari_xce.widgets.show_box import ShowBox
+from napari_xce.widgets.slide_box import SlideBox
+from napari_xce.widgets.status_card import StatusCard
+from napari_xce.widgets.suggest_box import SuggestBox
+
+if TYPE_CHECKING:
+    import napari
+
+TICK_MS = 100
+COUNT_SECONDS = 1.0
+
+_docks: WeakKeyDictionary[Any, ref[AnnotatorDock]] = WeakKeyDictionary()
+
+
+def dock_of(viewer: napari.Viewer) -> AnnotatorDock | None:
+    """Return the viewer's open dock, or None."""
+    known = _docks.get(getattr(viewer, "__wrapped__", viewer))
+    return known() if known is not None else None
+
+
+class AnnotatorDock(QWidget):
+    """Click a few cells, see them all.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        # napari hands out a proxy, whose layers are proxies too: never the same object twice
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        hooks = Hooks(
+            error=self.show_error,
+            note=self.show_note,
+            class_chosen=self._show_classes,
+            suggest=self.suggest_next,
+            help=self.show_help,
+        )
+        self.annotator = Annotator(self.viewer, hooks)
+        self._jobs = Jobs()
+        self._ring: PointerLayer | None = None
+        self._seen_revision = -1
+        self._counted = 0.0
+        self._recount = True
+        self._build()
+        self._connect()
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.tick)
+        self._timer.start()
+        self._listen(True)
+        annotator, jobs = self.annotator, self._jobs
+        self.destroyed.connect(lambda: (annotator.shutdown(), jobs.close()))
+        _docks[self.viewer] = ref(self)
+        self._show_layers()
+        self._start_with_only_slide()
+
+    # ---- what the palette's commands and the keys call
+
+    def suggest_next(self) -> None:
+        """Ask the engine where to look next; it answers within a moment."""
+        annotator = self.annotator
+        if annotator.engine is None or annotator.binding is None:
+            self.show_note("Choose a slide first")
+            return
+        self.suggest.show_reason("Looking for the place where a click helps most…")
+        annotator.engine.suggest(annotator.binding.slide_id, 1, annotator.binding.box)
+
+    def toggle_learning(self) -> None:
+        """Learn, or pause."""
+        self._learn(not self.annotator.learning)
+
+    def ask_export(self) -> None:
+        """Ask where to export the cells to."""
+        self.export.ask(".geojson")
+
+    def ask_session(self) -> None:
+        """Ask which session to open."""
+        self.slide._open_session()
+
+    def show_help(self) -> None:
+        """Show the keys."""
+        box = QMessageBox(QMessageBox.Icon.NoIcon, "XCE Annotator", HELP, parent=self)
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    def show_error(self, sentence: str) -> None:
+        """Show what went wrong, once, in words."""
+        show_error(sentence)
+
+    def show_note(self, sentence: str) -> None:
+        """Show a passing remark in napari's status bar."""
+        self.viewer.status = sentence
+
+    # ---- the tick
+
+    def tick(self) -> None:
+        """Ask the engine what is new and show it."""
+        for message in self._try(self.annotator.tick) or []:
+            self._show_message(message)
+        for future in self._jobs.finished():
+            self._try(lambda future=future: show_info(future.result()))
+        session = self.annotator.session
+        if session is not None and session.store.revision != self._seen_revision:
+            self._seen_revision = session.store.revision
+            self._show_classes()
+        if self._recount and time.monotonic() - self._counted > COUNT_SECONDS:
+            self._show_counts()
+        self._show_visible()
+        self._show_step()
+
+    def _show_message(self, message: Message) -> None:
+        self._recount = True
+        if isinstance(message, Status):
+            self.status.show_status(
+                message.state,
+                message.revision,
+                message.steps_per_second,
+                message.loss,
+                message.message,
+            )
+        elif isinstance(message, ModelReady):
+            self._show_threshold()
+        elif isinstance(message, SuggestionsReady):
+            self._show_suggestions(message)
+        elif isinstance(message, Progress):
+            done = message.done >= message.total
+            self.counts.show_progress(
+                None if done else (message.done, message.total, message.seconds_left)
+            )
+        elif isinstance(message, Failed):
+            self.counts.show_progress(None)
+            self.show_error(message.message)
+        elif isinstance(message, Promoted) and message.message:
+            self.show_note(message.message)
+
+    def _show_suggestions(self, message: SuggestionsReady) -> None:
+        binding = self.annotator.binding
+        if binding is None or message.slide_id != binding.slide_id:
+            return
+        if not message.suggestions:
+            self.suggest.show_reason("No suggestion yet: click a few cells and let it learn first.")
+            return
+        best = message.suggestions[0]
+        binding.look_at(best)
+        self.suggest.show_reason(best.reason)
+
+    # ---- building
+
+    def _build(self) -> None:
+        self.hint = small_text("")
+        self.hint.setStyleSheet(
+            "background: rgba(255, 212, 0, 40); border-left: 4px solid #ffd400; "
+            "padding: 6px; font-weight: bold;"
+        )
+        self.slide = SlideBox()
+        self.classes = ClassBox()
+        self.learn = LearnBox()
+        self.status = StatusCard()
+        self.show_box = ShowBox()
+        self.counts = CountsBox()
+        self.suggest = SuggestBox()
+        self.export = ExportBox()
+        inside = QWidget()
+        rows = QVBoxLayout(inside)
+        rows.setContentsMargins(8, 6, 8, 6)
+        rows.setSpacing(8)
+        for group in self._groups():
+            rows.addWidget(group)
+        rows.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(area)
+        self.setMinimumWidth(320)
+
+    def _groups(self) -> list[QWidget]:
+        """Return the groups in the order of work."""
+        return [
+            self.hint,
+            self.slide,
+            self.classes,
+            self.learn,
+            self.status,
+            self.show_box,
+            self.counts,
+            self.suggest,
+            self.export,
+        ]
+
+    def _connect(self) -> None:
+        self.slide.layer_chosen.connect(self._use_layer)
+        self.slide.file_chosen.connect(self._open_file)
+        self.slide.diameter_tried.connect(self._try_diameter)
+        self.slide.diameter_given.connect(self._give_diameter)
+        self.slide.session_chosen.connect(self.open_session)
+        self.slide.session_copied.connect(self._copy_session)
+        self.classes.chosen.connect(self._choose_class)
+        self.classes.added.connect(self._add_class)
+        self.classes.edited.connect(self._focus_canvas)
+        self.classes.renamed.connect(self._on_store("rename_class"))
+        self.classes.rekeyed.connect(
+            lambda name, key: self._on_store("set_class_key")(name, key or None)
+        )
+        self.classes.recolored.connect(self._on_store("recolor_class"))
+        self.classes.deleted.connect(self._on_store("delete_class"))
+        self.learn.learn.connect(self._learn)
+        self.learn.head_chosen.connect(self._set_head)
+        self.show_box.toggled.connect(self._show_overlay)
+        self.show_box.opacity_moved.connect(self._set_opacity)
+        self.show_box.threshold_moved.connect(self._set_threshold)
+        self.show_box.threshold_reset.connect(self._reset_threshold)
+        self.counts.whole_slide.connect(self._predict_slide)
+        self.counts.cancelled.connect(self._cancel_predict)
+        self.suggest.suggest.connect(self.suggest_next)
+        self.suggest.review.connect(self._draw_region)
+        self.export.exported.connect(self._export)
+        self.export.imported.connect(self._import)
+
+    def _listen(self, on: bool) -> None:
+        """Follow, or stop following, napari's list of layers."""
+        events = self.viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            if on:
+                emitter.connect(self._show_layers)
+            else:
+                emitter.disconnect(self._show_layers)
+
+    # ---- what the user asked for
+
+    def _use_layer(self, layer: Any) -> None:
+        self._try(lambda: self.annotator.use_layer(layer))
+        self._show_slide()
+
+    def _open_file(self, path: str) -> None:
+        self._try(lambda: self.annotator.open_file(path))
+        self._show_slide()
+
+    def open_session(self, path: str | Path) -> None:
+        """Go on with a session from disk."""
+        self._try(lambda: self.annotator.open_session(path))
+        self._show_slide()
+
+    def _copy_session(self, path: str) -> None:
+        self._try(lambda: self.annotator.keep_in(path))
+        self._show_slide()
+
+    def _try_diameter(self, diameter_px: float) -> None:
+        """Draw a ring of this size in the middle of the view."""
+        waiting = self.annotator.waiting
+        if waiting is None:
+            return
+        layer = waiting[1]
+        if self._ring is None:
+            self._ring = PointerLayer(self.viewer, layer, "xce: cell size")
+        box = view_box(self.viewer, layer)
+        if box is not None:
+            center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+            self._ring.point_at(center, diameter_px)
+
+    def _give_diameter(self, diameter_px: float) -> None:
+        self._drop_ring()
+        self._try(lambda: self.annotator.give_diameter(diameter_px))
+        self._focus_canvas()
+        self._show_slide()
+
+    def _choose_class(self, name: str) -> None:
+        if self.annotator.binding is not None:
+            self.annotator.binding.set_class(name)
+
+    def _add_class(self) -> None:
+        session = self.annotator.session
+        if session is None:
+            self.show_note("Choose a slide first")
+            return
+        taken = {found.name for found in session.classes}
+        number = next(n for n in range(len(taken), 1000) if f"class {n}" not in taken)
+        added = self._try(lambda: session.store.add_class(f"class {number}"))
+        if added is not None:
+            self._choose_class(added.name)
+            self._show_classes()
+            self.classes.edit_name(added.name)
+
+    def _on_store(self, method: str) -> Callable[..., None]:
+        """Return what calls a method of the store and shows the classes as they then are."""
+
+        def call(*args: Any) -> None:
+            session, binding = self.annotator.session, self.annotator.binding
+            if session is None:
+                return
+            renames = method == "rename_class" and binding is not None
+            self._try(lambda: getattr(session.store, method)(*args))
+            names = [found.name for found in session.classes]
+            if binding is not None and binding.current not in names:
+                binding.set_class(args[1] if renames and args[1] in names else names[-1])
+            self._show_classes()
+
+        return call
+
+    def _learn(self, on: bool) -> None:
+        if self.annotator.engine is None:
+            self.show_note("Choose a slide first")
+            return
+        self._try(lambda: self.annotator.learn(on))
+        self._show_step()
+
+    def _set_head(self, head: str) -> None:
+        engine = self.annotator.engine
+        if engine is not None:
+            self._try(lambda: engine.set_head(head))
+            self.status.plot.clear()
+            self.show_box.show_masks_possible(head == "unet")
+
+    def _show_overlay(self, what: str, visible: bool) -> None:
+        if self.annotator.binding is not None:
+            self.annotator.binding.show(what, visible)
+
+    def _set_opacity(self, opacity: float) -> None:
+        if self.annotator.binding is not None:
+            self.annotator.binding.set_opacity(opacity)
+
+    def _set_threshold(self, threshold: float) -> None:
+        binding = self.annotator.binding
+        if binding is not None:
+            binding.session.set_threshold(binding.current, threshold)
+            binding.predictions_changed()
+            self._recount = True
+
+    def _reset_threshold(self) -> None:
+        binding = self.annotator.binding
+        if binding is not None:
+            binding.session.set_threshold(binding.current, None)
+            binding.predictions_changed()
+            self._recount = True
+            self._show_threshold()
+
+    def _predict_slide(self) -> None:
+        annotator = self.annotator
+        if annotator.engine is not None and annotator.binding is not None:
+            slide_id = annotator.binding.slide_id
+            self._try(lambda: annotator.engine.predict_slide(slide_id))
+
+    def _cancel_predict(self) -> None:
+        if self.annotator.engine is not None:
+            self._try(self.annotator.engine.cancel_predict)
+        self.counts.show_progress(None)
+
+    def _draw_region(self) -> None:
+        if self.annotator.binding is not None:
+            self._try(self.annotator.binding.draw_region)
+
+    def _export(self, path: str) -> None:
+        binding = self.annotator.binding
+        if binding is None:
+            self.show_note("Choose a slide first")
+            return
+        session, slide_id = binding.session, binding.slide_id
+
+        def job() -> str:
+            session.export(path, slide=slide_id)
+            return f"Exported to {path}"
+
+        self._jobs.start("export", job)
+        self.show_note(f"Exporting to {path}…")
+
+    def _import(self, path: str) -> None:
+        binding = self.annotator.binding
+        if binding is None:
+            self.show_note("Choose a slide first")
+            return
+        count = self._try(lambda: binding.session.import_points(path, slide=binding.slide_id))
+        if count is not None:
+            show_info(f"{count} points read from {Path(path).name}; Ctrl+Z takes them back")
+
+    # ---- showing
+
+    def _show_layers(self, event: Any = None) -> None:
+        binding, waiting = self.annotator.binding, self.annotator.waiting
+        current = binding.slide_layer if binding is not None else waiting and waiting[1]
+        layers = slide_layers(self.viewer)
+        self.slide.show_layers(layers, current if current in layers else None)
+
+    def _start_with_only_slide(self) -> None:
+        """Take the only image there is; with several, let the user choose."""
+        layers = slide_layers(self.viewer)
+        if len(layers) == 1:
+            self._use_layer(layers[0])
+        else:
+            self._show_slide()
+
+    def _show_slide(self) -> None:
+        """Show everything that follows from the slide and session in use."""
+        self._drop_ring()
+        session, waiting = self.annotator.session, self.annotator.waiting
+        binding = self.annotator.binding
+        self._show_layers()
+        self.slide.show_session(None if session is None else Path(session.path))
+        if session is not None and waiting is not None:
+            self.slide.show_size("Pixel size unknown", ask=True)
+            self._try_diameter(self.slide.diameter.value())
+        elif binding is not None:
+            self.slide.show_size(binding.size_in_words(), ask=False)
+        else:
+            self.slide.show_size("No slide yet", ask=False)
+        if session is not None:
+            self.learn.show_head(session.head)
+            self.status.show_device(session.device)
+            self.show_box.show_masks_possible(session.head == "unet")
+        self.status.plot.clear()
+        self.counts.show_progress(None)
+        self.suggest.show_reason("")
+        self._show_classes()
+        self._show_step()
+
+    def _show_classes(self, current: str | None = None) -> None:
+        session, binding = self.annotator.session, self.annotator.binding
+        if session is None:
+            self.classes.show_classes([], {}, None)
+            return
+        stands = session.store.annotations(binding.slide_id if binding else None)
+        clicks = stands.labels[stands.kinds != "region"]
+        counts = {found.name: int((clicks == found.name).sum()) for found in session.classes}
+        chosen = binding.current if binding is not None else None
+        self.classes.show_classes(session.classes, counts, chosen)
+        self._show_threshold()
+        self._recount = True
+
+    def _show_threshold(self) -> None:
+        binding = self.annotator.binding
+        if binding is not None:
+            name = binding.current
+            threshold = binding.session.thresholds.get(name, 0.5)
+            self.show_box.show_threshold(threshold, name in binding.session.own_thresholds)
+
+    def _show_counts(self) -> None:
+        self._counted, self._recount = time.monotonic(), False
+        binding = self.annotator.binding
+        if binding is None:
+            self.counts.show_counts([], "")
+            self.status.show_freshness("")
+            return
+        rows, covered = count_cells(binding)
+        self.counts.show_counts(rows, covered)
+        self.status.show_freshness(freshness(binding))
+
+    def _show_visible(self) -> None:
+        if self.annotator.binding is not None:
+            for what, visible in self.annotator.binding.visible.items():
+                self.show_box.show_visible(what, visible)
+            if self.annotator.binding.moved:
+                self.annotator.binding.moved = False
+                self._recount = True
+
+    def _show_step(self) -> None:
+        """Say in one line what to do next."""
+        annotator = self.annotator
+        stands = annotator.session.store.annotations() if annotator.session is not None else ()
+        self.learn.show_state(annotator.learning, ready=len(stands) > 0)
+        self.hint.setText(next_step(annotator, len(stands)))
+
+    def _focus_canvas(self) -> None:
+        """Give the keys back to the canvas after typing."""
+        QTimer.singleShot(0, self, lambda: focus_canvas(self.viewer))
+
+    def _drop_ring(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        """Do something; an error we raised on purpose is shown in words, and None is returned."""
+        try:
+            return act()
+        except XceError as error:
+            self.show_error(str(error))
+            return None

@@ -1,0 +1,50 @@
+"""Out and in: cells, masks and the model to files that other programs open; points back in."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+
+from napari_xce.widgets.section import Section, button, menu_button
+
+FORMATS = (  # words, suffix, whether it is made of masks
+    ("Cells for QuPath (GeoJSON)…", ".geojson"),
+    ("Cells as a table (CSV)…", ".csv"),
+    ("Masks as OME-TIFF…", ".ome.tif"),
+    ("Masks as OME-Zarr…", ".zarr"),
+    ("Cells as COCO (JSON)…", ".json"),
+    ("The model (safetensors)…", ".safetensors"),
+)
+
+
+class ExportBox(Section):
+    """A menu of formats, and import."""
+
+    exported = Signal(str)  # path; its suffix says the format
+    imported = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        menu = QMenu(self)
+        for words, suffix in FORMATS:
+            menu.addAction(words, lambda suffix=suffix: self.ask(suffix))
+        self.export = menu_button("Export…", "Cells, masks or the model, to a file", menu)
+        self.open = button(
+            "Import points…", "Read clicks from GeoJSON (QuPath) or CSV", self._ask_in
+        )
+        self.add_row(self.export, self.open, stretch=0)
+
+    def ask(self, suffix: str) -> None:
+        """Ask where to, then say so."""
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export", f"cells{suffix}", f"Files (*{suffix})"
+        )
+        if path:
+            self.exported.emit(path if path.endswith(suffix) else path + suffix)
+
+    def _ask_in(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Import points", "", "Points (*.geojson *.geojson.gz *.json *.csv)"
+        )
+        if path:
+            self.imported.emit(path)

@@ -1,0 +1,42 @@
+"""The words of the dock: what to do next, and the keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_xce.widgets.annotator import Annotator
+
+ENOUGH_CLICKS = 3
+
+HELP = """
+<h3>Click a few cells, see them all</h3>
+<table cellpadding="3">
+<tr><td><b>click</b></td><td>a cell of the current class (a tiny drag is still a click)</td></tr>
+<tr><td><b>1 … 9</b></td><td>switch to the class with that key</td></tr>
+<tr><td><b>0</b></td><td>background: click what is not a cell of any class</td></tr>
+<tr><td><b>X</b></td><td>reject the predicted cell under the cursor, or delete your click</td></tr>
+<tr><td><b>N</b></td><td>suggest where to click next</td></tr>
+<tr><td><b>Ctrl+Z</b></td><td>undo, without limit, also after reopening</td></tr>
+<tr><td><b>Ctrl+Shift+Z</b></td><td>redo</td></tr>
+<tr><td><b>S</b>, <b>P</b></td><td>select and move clicks; back to adding</td></tr>
+<tr><td><b>?</b></td><td>this help</td></tr>
+</table>
+<p>A predicted cell has the wrong class? Click it with the right one. What you do not click is
+<i>unknown</i>, not background: there is no need to click everything.</p>
+"""
+
+
+def next_step(annotator: Annotator, clicks: int) -> str:
+    """Return one line that says what to do next."""
+    if annotator.waiting is not None:
+        return "First: how wide is a cell? Fit the yellow ring, then press Use."
+    binding = annotator.binding
+    if binding is None:
+        return "Start here: open a slide, or choose an image below."
+    if clicks < ENOUGH_CLICKS:
+        more = "a few cells" if clicks == 0 else "a few more cells"
+        return f"1. Click {more} of the class “{binding.current}” on the slide."
+    if not annotator.learning:
+        return "2. Press Learn. Then go on clicking: it follows."
+    return "3. Put right what is wrong: click missed cells, X on false ones, N for where to look."

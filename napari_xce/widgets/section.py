@@ -1,0 +1,125 @@
+"""The pieces that the groups of the dock are built from: a titled section, small buttons, swatches,
+elided text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class Section(QWidget):
+    """A group of the dock: a small title (none where the first row speaks for itself), and rows
+    below it.
+    """
+
+    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setSpacing(3)
+        self.heading = QLabel(title)
+        self.heading.setStyleSheet("font-weight: bold; padding: 0px;")
+        self.heading.setVisible(bool(title))
+        if title:
+            self.rows.addWidget(self.heading)
+
+    def add_row(self, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+        """Add widgets side by side; the one numbered `stretch` takes what room there is."""
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for index, widget in enumerate(widgets):
+            row.addWidget(widget, 1 if index == stretch else 0)
+        self.rows.addLayout(row)
+        return row
+
+
+class ElidedLabel(QLabel):
+    """One line of text that is cut with "…" in the middle instead of widening the dock; the tooltip
+    says all.
+    """
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._full = ""
+        self.setStyleSheet("padding: 0px;")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_full_text(text)
+
+    def set_full_text(self, text: str) -> None:
+        """Show this text, as much of it as fits."""
+        self._full = text
+        self.setToolTip(text)
+        self._elide()
+
+    def full_text(self) -> str:
+        """Return the whole text."""
+        return self._full
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Cut anew."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        mode = Qt.TextElideMode.ElideMiddle
+        self.setText(self.fontMetrics().elidedText(self._full, mode, max(self.width() - 2, 40)))
+
+
+def button(text: str, tip: str, press: Callable[[], object]) -> QPushButton:
+    """Return a push button that does not take the keyboard away from the canvas."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.clicked.connect(lambda checked=False: press())
+    return made
+
+
+def menu_button(text: str, tip: str, menu: QMenu) -> QPushButton:
+    """Return a button that opens a menu."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.setMenu(menu)
+    return made
+
+
+def small_text(text: str = "", wrap: bool = True) -> QLabel:
+    """Return a label for explanations, wrapped."""
+    label = QLabel(text)
+    label.setWordWrap(wrap)
+    label.setStyleSheet("padding: 0px;")
+    return label
+
+
+def swatch(color: str, cross: bool = False) -> QIcon:
+    """Return a square of a colour; with a cross for "not a cell"."""
+    pixmap = QPixmap(14, 14)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    if cross:
+        pen = painter.pen()
+        pen.setColor(QColor(color))
+        pen.setWidth(3)
+        painter.setPen(pen)
+        painter.drawLine(3, 3, 11, 11)
+        painter.drawLine(3, 11, 11, 3)
+    else:
+        painter.setBrush(QColor(color))
+        painter.setPen(Qt.GlobalColor.white)
+        painter.drawEllipse(1, 1, 12, 12)
+    painter.end()
+    return QIcon(pixmap)

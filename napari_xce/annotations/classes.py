@@ -5,8 +5,11 @@ from __future__ import annotations
 import colorsys
 import re
 import sqlite3
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from napari_xce.annotations.journal import JournalledStore, counted
 from napari_xce.annotations.records import BACKGROUND, CellClass
 from napari_xce.errors import SessionError
 
@@ -15,6 +18,126 @@ KEYS = tuple("123456789")
 # Okabe & Ito, "Color Universal Design" (2008), without black: told apart by the colour-blind too.
 OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 _GOLDEN_RATIO = 0.618034  # as a step in hue it never comes back to where it was
+
+
+class ClassStore(JournalledStore):
+    """The part of the store that keeps classes."""
+
+    def classes(self) -> list[CellClass]:
+        """Return the classes in the order of creation, background first."""
+        with self._database.reading() as connection:
+            return all_classes(connection)
+
+    def add_class(self, name: str, color: str | None = None, key: str | None = None) -> CellClass:
+        """Add a class; without a colour or digit key it gets the next free one.
+
+        Raises
+        ------
+        SessionError
+            The name is empty or taken (also in other case), the colour is not "#rrggbb", the key
+            is not "1" to "9" or taken.
+        """
+        with self._journal.action() as change:
+            present = all_classes(change.connection)
+            (number,) = change.creates("classes", 1)
+            added = CellClass(
+                id=number,
+                name=clean_name(name),
+                color=_next_color(present) if color is None else clean_color(color),
+                key=_next_key(present) if key is None else clean_key(key),
+            )
+            _refuse_double(added, present)
+            change.connection.execute(
+                "INSERT INTO classes (id, name, color, key) VALUES (?, ?, ?, ?)",
+                (added.id, added.name, added.color, added.key),
+            )
+            change.words = f"Add class {added.name}"
+        return added
+
+    def rename_class(self, name: str, new: str) -> None:
+        """Give a class another name; its annotations follow.
+
+        Raises
+        ------
+        SessionError
+            No such class, it is background, or the new name is empty or taken.
+        """
+        new = clean_name(new)
+        self._change_class(
+            name,
+            "renamed",
+            lambda old: (replace(old, name=new), f"Rename class {old.name} to {new}"),
+        )
+
+    def recolor_class(self, name: str, color: str) -> None:
+        """Give a class another colour, "#rrggbb".
+
+        Raises
+        ------
+        SessionError
+            No such class, or no such colour.
+        """
+        color = clean_color(color)
+        self._change_class(
+            name, None, lambda old: (replace(old, color=color), f"Recolour class {old.name}")
+        )
+
+    def set_class_key(self, name: str, key: str | None) -> None:
+        """Give a class another digit key, "1" to "9", or none.
+
+        Raises
+        ------
+        SessionError
+            No such class, it is background, no such key, or it is another class's.
+        """
+        key = None if key is None else clean_key(key)
+        words = "Take the key from class {}" if key is None else f"Give class {{}} the key {key}"
+        self._change_class(
+            name, "given a key", lambda old: (replace(old, key=key), words.format(old.name))
+        )
+
+    def _change_class(
+        self, name: str, doing: str | None, edit: Callable[[CellClass], tuple[CellClass, str]]
+    ) -> None:
+        """Write an edited class; `doing` is what background is refused, None if it is not."""
+        with self._journal.action() as change:
+            if doing is None:
+                old = find_class(change.connection, name)
+            else:
+                old = find_own_class(change.connection, name, doing)
+            new, words = edit(old)
+            if new != old:
+                change.changes("classes", [old.id])
+                _refuse_double(new, all_classes(change.connection))
+                change.connection.execute(
+                    "UPDATE classes SET name = ?, color = ?, key = ? WHERE id = ?",
+                    (new.name, new.color, new.key, new.id),
+                )
+                change.words = words
+
+    def delete_class(self, name: str) -> None:
+        """Delete a class together with its annotations; undo brings both back.
+
+        Raises
+        ------
+        SessionError
+            No such class, or it is background.
+        """
+        with self._journal.action() as change:
+            old = find_own_class(change.connection, name, "deleted")
+            ids = [
+                row[0]
+                for row in change.connection.execute(
+                    "SELECT id FROM annotations WHERE class = ?", (old.id,)
+                )
+            ]
+            change.changes("classes", [old.id])
+            change.words = f"Delete class {old.name}"
+            if ids:
+                change.changes("annotations", ids)
+                change.words += f" and its {counted(len(ids), 'annotation')}"
+            change.connection.execute("DELETE FROM annotations WHERE class = ?", (old.id,))
+            change.connection.execute("DELETE FROM classes WHERE id = ?", (old.id,))
 
 
 def all_classes(connection: sqlite3.Connection) -> list[CellClass]:
@@ -31,9 +154,10 @@ def find_class(connection: sqlite3.Connection, name: str) -> CellClass:
     SessionError
         There is none; the sentence lists those that there are.
     """
+    cleaned = clean_name(name)
     classes = all_classes(connection)
     for cell_class in classes:
-        if cell_class.name == clean_name(name):
+        if cell_class.name == cleaned:
             return cell_class
     known = ", ".join(cell_class.name for cell_class in classes[1:]) or "none yet"
     raise SessionError(f"There is no class {name!r} (classes: {known}). Add it first.")
@@ -47,45 +171,11 @@ def find_own_class(connection: sqlite3.Connection, name: str, doing: str) -> Cel
     return found
 
 
-def insert_class(
-    connection: sqlite3.Connection, number: int, name: str, color: str | None, key: str | None
-) -> CellClass:
-    """Insert a class under `number`; without a colour or key it gets the next free one."""
-    classes = all_classes(connection)
-    new = CellClass(
-        id=number,
-        name=clean_name(name),
-        color=_next_color(classes) if color is None else clean_color(color),
-        key=_next_key(classes) if key is None else clean_key(key),
-    )
-    _refuse_double(new, classes)
-    connection.execute(
-        "INSERT INTO classes (id, name, color, key) VALUES (?, ?, ?, ?)",
-        (new.id, new.name, new.color, new.key),
-    )
-    return new
-
-
-def update_class(connection: sqlite3.Connection, changed: CellClass) -> None:
-    """Write a class back under its id."""
-    _refuse_double(changed, all_classes(connection))
-    connection.execute(
-        "UPDATE classes SET name = ?, color = ?, key = ? WHERE id = ?",
-        (changed.name, changed.color, changed.key, changed.id),
-    )
-
-
-def delete_class(connection: sqlite3.Connection, cell_class: CellClass) -> None:
-    """Delete a class and its annotations."""
-    connection.execute("DELETE FROM annotations WHERE class = ?", (cell_class.id,))
-    connection.execute("DELETE FROM classes WHERE id = ?", (cell_class.id,))
-
-
 def clean_name(name: str) -> str:
     """Return a name without spaces around it or double ones inside."""
     if not isinstance(name, str):
         raise SessionError(f"The name of a class must be a text, not {name!r}.")
-    cleaned = " ".join(name.split())
+    cleaned = unicodedata.normalize("NFC", " ".join(name.split()))
     if not cleaned:
         raise SessionError("The name of a class is empty; give it one, such as 'lymphocyte'.")
     if not cleaned.isprintable():

@@ -78,7 +78,9 @@ class Database:
         try:
             for taken in (resolved, resolved.with_name(resolved.name + "-wal")):
                 if taken.exists():
-                    raise SessionError(f"{taken} exists already; open it or choose another name.")
+                    raise SessionError(
+                        f"There is {taken} already. Open it, or choose another name."
+                    )
             _build(resolved, migrations)
             return cls(resolved, session_lock, migrations)
         except BaseException:
@@ -158,6 +160,8 @@ def _as_session_error(path: Path) -> Iterator[None]:
     """Turn what SQLite says into a sentence that says what to do."""
     try:
         yield
+    except OSError as error:
+        raise SessionError(f"The session {path} cannot be used ({error.strerror}).") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
         why = _WHY.get(code, "SQLite refused")
@@ -178,22 +182,22 @@ def _build(path: Path, migrations: Sequence[Migration]) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             _migrate(connection, migrations)
-    os.replace(new, path)
-    if os.name == "posix":  # the name, too, must outlive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.replace(new, path)
+        if os.name == "posix":  # the name, too, must outlive a power cut
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 def _check_header(path: Path) -> None:
     """Refuse what is no SQLite file before anything is written beside it."""
-    if path.is_dir() or not path.exists():
-        raise SessionError(f"There is no session file {path}. Was it moved or renamed?")
     try:
         with path.open("rb") as file:
             magic = file.read(len(_SQLITE_MAGIC))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SessionError(f"There is no session file {path}. Was it moved or renamed?") from error
     except OSError as error:
         raise SessionError(f"The session {path} cannot be read ({error.strerror}).") from error
     if magic != _SQLITE_MAGIC:

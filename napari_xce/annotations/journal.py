@@ -44,9 +44,13 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """Rows of one table at one moment: the ids looked at, and the rows that there were."""
+    """Rows of one table at one moment: the ids looked at, and the rows that there were.
+
+    The names of the columns are kept, too: a later schema may have more of them.
+    """
 
     runs: Runs
+    columns: tuple[str, ...]
     rows: list[Row]
 
 
@@ -61,9 +65,14 @@ class Change:
         self.words = ""
         self.before: dict[str, _Image] = {}
 
-    def creates(self, table: str, ids: range) -> None:
-        """Note that rows with these ids are about to be inserted."""
-        self.before[table] = _Image([(ids[0], ids[-1])], [])
+    def creates(self, table: str, count: int) -> range:
+        """Return ids for rows about to be inserted; none is used twice, also not after undo."""
+        found = self.connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
+        ).fetchone()
+        first = (found[0] if found else 0) + 1
+        self.before[table] = _Image([(first, first + count - 1)], COLUMNS[table], [])
+        return range(first, first + count)
 
     def changes(self, table: str, ids: Iterable[int]) -> list[Row]:
         """Keep these rows as they are, before they are changed or deleted; return them by id."""
@@ -173,6 +182,19 @@ class Journal:
                 self.revision = entry
 
 
+class JournalledStore:
+    """What each part of the store stands on: the open database and its journal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._journal = Journal(database)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 point", "2 points", "1,000 points", for the words of an action."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _append(
     connection: sqlite3.Connection,
     kind: str,
@@ -196,17 +218,20 @@ def _read(connection: sqlite3.Connection, entry: int) -> tuple[str, dict[str, _I
 
 
 def _take(connection: sqlite3.Connection, table: str, runs: Runs) -> _Image:
-    statement = f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE id BETWEEN ? AND ?"
-    return _Image(runs, [row for run in runs for row in connection.execute(statement, run)])
+    columns = COLUMNS[table]
+    statement = f"SELECT {', '.join(columns)} FROM {table} WHERE id BETWEEN ? AND ?"
+    return _Image(
+        runs, columns, [row for run in runs for row in connection.execute(statement, run)]
+    )
 
 
 def _put_back(connection: sqlite3.Connection, table: str, image: _Image) -> _Image:
     """Make the rows of `image` what they were; return what they are now."""
     replaced = _take(connection, table, image.runs)
     connection.executemany(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", image.runs)
-    places = ", ".join("?" * len(COLUMNS[table]))
+    places = ", ".join("?" * len(image.columns))
     connection.executemany(
-        f"INSERT INTO {table} ({', '.join(COLUMNS[table])}) VALUES ({places})", image.rows
+        f"INSERT INTO {table} ({', '.join(image.columns)}) VALUES ({places})", image.rows
     )
     return replaced
 
@@ -222,14 +247,21 @@ def _runs(ids: Iterable[int]) -> Runs:
 
 def _to_json(before: dict[str, _Image]) -> str:
     return json.dumps(
-        {table: {"ids": image.runs, "rows": image.rows} for table, image in before.items()},
+        {
+            table: {"ids": image.runs, "columns": image.columns, "rows": image.rows}
+            for table, image in before.items()
+        },
         default=lambda blob: {"base64": base64.b64encode(blob).decode()},
     )
 
 
 def _from_json(text: str) -> dict[str, _Image]:
     return {
-        table: _Image([(first, last) for first, last in image["ids"]], _rows(image["rows"]))
+        table: _Image(
+            [(first, last) for first, last in image["ids"]],
+            tuple(image["columns"]),
+            _rows(image["rows"]),
+        )
         for table, image in json.loads(text).items()
     }
 

@@ -24,7 +24,6 @@ _INITIAL = (
     """
     CREATE TABLE slides (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
         name TEXT NOT NULL,
         path TEXT,
         fingerprint TEXT NOT NULL,
@@ -49,14 +48,18 @@ _INITIAL = (
     """
     CREATE TABLE annotations (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        slide TEXT NOT NULL REFERENCES slides (id) DEFERRABLE INITIALLY DEFERRED,
+        slide INTEGER NOT NULL REFERENCES slides (number) DEFERRABLE INITIALLY DEFERRED,
         class INTEGER NOT NULL REFERENCES classes (id) DEFERRABLE INITIALLY DEFERRED,
-        kind TEXT NOT NULL CHECK (kind IN ('point', 'rejection', 'mask', 'region')),
-        provenance TEXT NOT NULL CHECK (provenance IN ('human', 'accepted', 'imported')),
+        kind TEXT NOT NULL,  -- point, rejection, mask, region
+        provenance TEXT NOT NULL,  -- human, accepted, imported
         y REAL NOT NULL,
         x REAL NOT NULL,
-        polygon BLOB CHECK ((polygon IS NULL) = (kind IN ('point', 'rejection'))),
-        created REAL NOT NULL
+        polygon BLOB,  -- of a mask or region: vertices (y, x) as little-endian float64
+        created REAL NOT NULL,
+        -- OR, because IN with more than two values builds a table for each row (4 times slower)
+        CHECK (kind = 'point' OR kind = 'rejection' OR kind = 'mask' OR kind = 'region'),
+        CHECK (provenance = 'human' OR provenance = 'accepted' OR provenance = 'imported'),
+        CHECK ((polygon IS NULL) = (kind = 'point' OR kind = 'rejection'))
     )
     """,
     "CREATE INDEX annotations_of_slide ON annotations (slide)",

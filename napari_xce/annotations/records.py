@@ -5,10 +5,8 @@ Nothing here knows SQLite; the store makes these, everyone else reads them, on a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,43 +115,3 @@ class Annotations:
             slides=self.slides[chosen],
             created=self.created[chosen],
         )
-
-
-def annotations_from_rows(rows: Iterable[tuple[Any, ...]], names: Mapping[int, str]) -> Annotations:
-    """Make read-only arrays of rows (id, slide, class, kind, provenance, y, x, polygon, created)."""
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * 9
-    ids, slides, classes, kinds, provenances, y, x, polygons, created = columns
-    points = np.empty((len(ids), 2))
-    points[:, 0] = y
-    points[:, 1] = x
-    annotations = Annotations(
-        ids=np.array(ids, dtype=np.int64).astype(str),
-        points=points,
-        labels=np.array([names[number] for number in classes], dtype=str),
-        kinds=np.array(kinds, dtype=str),
-        provenances=np.array(provenances, dtype=str),
-        polygons=tuple(None if blob is None else polygon_from_blob(blob) for blob in polygons),
-        slides=np.array(slides, dtype=str),
-        created=np.array(created, dtype=np.float64),
-    )
-    for array in (
-        annotations.ids,
-        points,
-        annotations.labels,
-        annotations.kinds,
-        annotations.provenances,
-        annotations.slides,
-        annotations.created,
-    ):
-        array.flags.writeable = False
-    return annotations
-
-
-def polygon_from_blob(blob: bytes) -> NDArray[np.float64]:
-    """Return the read-only float64 vertices (M, 2) that `polygon_to_blob` wrote."""
-    return np.frombuffer(blob, dtype="<f8").reshape(-1, 2)
-
-
-def polygon_to_blob(polygon: NDArray[np.float64]) -> bytes:
-    """Return vertices (M, 2) as little-endian float64 bytes, row by row."""
-    return polygon.astype("<f8").tobytes()

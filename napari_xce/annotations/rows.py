@@ -1,31 +1,34 @@
-"""The rows of annotations: insert, find, change, delete, and say in words what they are."""
+"""The rows of annotations: insert, find, change, delete, make arrays of them, say what they are."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
 from napari_xce.annotations.classes import all_classes
-from napari_xce.annotations.journal import COLUMNS, Change, Row
+from napari_xce.annotations.journal import COLUMNS, Change, Row, counted
 from napari_xce.annotations.records import (
     HUMAN,
     MASK,
     POINT,
     REGION,
     REJECTION,
-    polygon_to_blob,
+    Annotations,
 )
 from napari_xce.annotations.shapes import Points, centroid
+from napari_xce.annotations.slides import slide_id
 from napari_xce.errors import SessionError
 
 ID, _, CLASS, KIND, _, Y, X, POLYGON, _ = range(9)  # places in a row
 _NAMES = ", ".join(COLUMNS["annotations"])
 
 
-def select_rows(connection: sqlite3.Connection, slide: str | None) -> list[Row]:
+def select_rows(connection: sqlite3.Connection, slide: int | None) -> list[Row]:
     """Return the rows of one slide or of all, in the order of creation."""
     statement = f"SELECT {_NAMES} FROM annotations"
     if slide is None:
@@ -33,19 +36,33 @@ def select_rows(connection: sqlite3.Connection, slide: str | None) -> list[Row]:
     return connection.execute(f"{statement} WHERE slide = ? ORDER BY id", (slide,)).fetchall()
 
 
-def ids_of_class(connection: sqlite3.Connection, number: int) -> list[int]:
-    """Return the ids of the annotations of a class."""
-    rows = connection.execute("SELECT id FROM annotations WHERE class = ?", (number,))
-    return [row[0] for row in rows]
+def arrays_of_rows(rows: Sequence[Row], names: Mapping[int, str]) -> Annotations:
+    """Make read-only arrays of rows; `names` are those of the classes, by number."""
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * 9
+    ids, slides, classes, kinds, provenances, y, x, polygons, created = columns
+    slide_ids = {number: slide_id(number) for number in set(slides)}
+    annotations = Annotations(
+        ids=np.array(ids, dtype=np.int64).astype(str),
+        points=np.column_stack([np.array(y, dtype=np.float64), np.array(x, dtype=np.float64)]),
+        labels=np.array([names[number] for number in classes], dtype=str),
+        kinds=np.array(kinds, dtype=str),
+        provenances=np.array(provenances, dtype=str),
+        polygons=tuple(None if blob is None else _vertices(blob) for blob in polygons),
+        slides=np.array([slide_ids[number] for number in slides], dtype=str),
+        created=np.array(created, dtype=np.float64),
+    )
+    for field in fields(annotations):
+        if field.name != "polygons":
+            getattr(annotations, field.name).flags.writeable = False
+    return annotations
 
 
 def insert_points(
-    change: Change, slide: str, number: int, kind: str, points: Points, provenance: str
+    change: Change, slide: int, number: int, kind: str, points: Points, provenance: str
 ) -> list[str]:
     """Insert one row for each point (N, 2), N > 0; return their ids."""
     now = time.time()
-    ids = new_ids(change.connection, "annotations", len(points))
-    change.creates("annotations", ids)
+    ids = change.creates("annotations", len(points))
     change.connection.executemany(
         f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
         [
@@ -56,14 +73,13 @@ def insert_points(
     return [str(id_) for id_ in ids]
 
 
-def insert_polygon(change: Change, slide: str, number: int, kind: str, polygon: Points) -> str:
+def insert_polygon(change: Change, slide: int, number: int, kind: str, polygon: Points) -> str:
     """Insert a mask or region with vertices (M, 2); return its id."""
-    ids = new_ids(change.connection, "annotations", 1)
-    change.creates("annotations", ids)
+    ids = change.creates("annotations", 1)
     y, x = centroid(polygon).tolist()
     change.connection.execute(
         f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (ids[0], slide, number, kind, HUMAN, y, x, polygon_to_blob(polygon), time.time()),
+        (ids[0], slide, number, kind, HUMAN, y, x, polygon.astype("<f8").tobytes(), time.time()),
     )
     return str(ids[0])
 
@@ -89,6 +105,8 @@ def rows_to_change(change: Change, ids: Sequence[str]) -> list[Row]:
     SessionError
         One of them is not there (any more).
     """
+    if isinstance(ids, str):  # else "17" would be taken for annotations 1 and 7
+        raise SessionError(f"Give ids as a list: [{ids!r}].")
     numbers = {_number(id_) for id_ in ids}
     rows = change.changes("annotations", numbers)
     if len(rows) < len(numbers):
@@ -97,17 +115,8 @@ def rows_to_change(change: Change, ids: Sequence[str]) -> list[Row]:
     return rows
 
 
-def new_ids(connection: sqlite3.Connection, table: str, count: int) -> range:
-    """Return the next `count` ids of a table; an id is never used twice, also not after undo."""
-    found = connection.execute(
-        "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
-    ).fetchone()
-    first = (found[0] if found else 0) + 1
-    return range(first, first + count)
-
-
 def describe(connection: sqlite3.Connection, rows: Sequence[Row]) -> str:
-    """Say what rows are: "3 lymphocyte points", "1 rejection", "5 annotations" where they differ."""
+    """Say what rows are: "3 lymphocyte points"; where they differ, "5 annotations"."""
     if len({(row[CLASS], row[KIND]) for row in rows}) > 1:
         return counted(len(rows), "annotation")
     kind = rows[0][KIND]
@@ -119,18 +128,13 @@ def describe(connection: sqlite3.Connection, rows: Sequence[Row]) -> str:
     return counted(len(rows), f"{names[rows[0][CLASS]]} {kind}")
 
 
-def counted(number: int, noun: str) -> str:
-    """Return "1 point", "2 points"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def moved(row: Row, place: Sequence[float]) -> Row:
     """Return the row at a new place (y, x), its polygon carried along."""
     new = list(row)
     new[Y], new[X] = place
     if row[POLYGON] is not None:
-        shift = np.tile((new[Y] - row[Y], new[X] - row[X]), len(row[POLYGON]) // 16)
-        new[POLYGON] = (np.frombuffer(row[POLYGON], dtype="<f8") + shift).astype("<f8").tobytes()
+        shift = np.array([new[Y] - row[Y], new[X] - row[X]])
+        new[POLYGON] = (_vertices(row[POLYGON]) + shift).astype("<f8").tobytes()
     return tuple(new)
 
 
@@ -143,6 +147,11 @@ def relabelled(row: Row, number: int) -> Row:
     if row[KIND] != MASK:
         new[KIND] = POINT if number else REJECTION
     return tuple(new)
+
+
+def _vertices(blob: bytes) -> Points:
+    """Return the read-only vertices (M, 2) kept in a row."""
+    return np.frombuffer(blob, dtype="<f8").reshape(-1, 2)
 
 
 def _number(id_: str) -> int:

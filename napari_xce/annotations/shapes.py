@@ -91,4 +91,4 @@ def centroid(vertices: Points) -> Points:
     if abs(area) <= 1e-9 * np.abs(cross).sum():
         return np.asarray(vertices.mean(axis=0))
     centre = np.array([(y + np.roll(y, -1)) @ cross, (x + np.roll(x, -1)) @ cross]) / (6 * area)
-    return np.clip(vertices[0] + centre, vertices.min(axis=0), vertices.max(axis=0))
+    return np.asarray(np.clip(vertices[0] + centre, vertices.min(axis=0), vertices.max(axis=0)))

@@ -1,0 +1,197 @@
+"""The part of the store that keeps annotations: points, rejections, masks, reviewed regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+
+from napari_xce.annotations import rows as annotation_rows
+from napari_xce.annotations.classes import all_classes, find_class
+from napari_xce.annotations.database import Database
+from napari_xce.annotations.journal import Change, JournalledStore, Row, counted
+from napari_xce.annotations.records import (
+    BACKGROUND,
+    HUMAN,
+    MASK,
+    POINT,
+    PROVENANCES,
+    REGION,
+    REJECTION,
+    Annotations,
+    CellClass,
+)
+from napari_xce.annotations.shapes import checked_points, checked_polygon, checked_region
+from napari_xce.annotations.slides import find_slide
+from napari_xce.errors import SessionError
+
+
+class AnnotationStore(JournalledStore):
+    """The part of the store that keeps annotations. Coordinates: level-0 pixels, (y, x)."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._snapshots: dict[str | None, tuple[int, Annotations]] = {}
+
+    def add_points(
+        self, slide: str, class_name: str, points: ArrayLike, provenance: str = HUMAN
+    ) -> list[str]:
+        """Add points (N, 2) of a class in one action; return their ids.
+
+        Raises
+        ------
+        SessionError
+            No such slide, class or provenance ("human", "accepted", "imported"), the class is
+            background (use `reject`), or the points are not finite numbers of shape (N, 2).
+        """
+        if provenance not in PROVENANCES:
+            raise SessionError(f"Provenance must be one of {', '.join(PROVENANCES)}.")
+        with self._journal.action() as change:
+            found = find_class(change.connection, class_name)
+            if found.id == 0:
+                raise SessionError(
+                    "Points cannot be of the class 'background': use reject instead."
+                )
+            return self._add_points(change, slide, found, POINT, points, provenance)
+
+    def reject(self, slide: str, points: ArrayLike) -> list[str]:
+        """Say that at these points (N, 2) there is no cell of any class; return their ids.
+
+        Raises
+        ------
+        SessionError
+            No such slide, or the points are not finite numbers of shape (N, 2).
+        """
+        with self._journal.action() as change:
+            background = find_class(change.connection, BACKGROUND)
+            return self._add_points(change, slide, background, REJECTION, points, HUMAN)
+
+    def _add_points(
+        self,
+        change: Change,
+        slide: str,
+        found: CellClass,
+        kind: str,
+        points: ArrayLike,
+        provenance: str,
+    ) -> list[str]:
+        checked = checked_points(points)
+        number, _ = find_slide(change.connection, slide)
+        if not len(checked):
+            return []
+        noun = "rejection" if kind == REJECTION else f"{found.name} point"
+        change.words = f"Add {counted(len(checked), noun)}"
+        return annotation_rows.insert_points(change, number, found.id, kind, checked, provenance)
+
+    def add_mask(self, slide: str, class_name: str, polygon: ArrayLike) -> str:
+        """Add an outline (M, 2) whose inside is of a class (background too); return its id.
+
+        Raises
+        ------
+        SessionError
+            No such slide or class, or the outline encloses nothing.
+        """
+        vertices = checked_polygon(polygon)
+        with self._journal.action() as change:
+            number, _ = find_slide(change.connection, slide)
+            found = find_class(change.connection, class_name)
+            id_ = annotation_rows.insert_polygon(change, number, found.id, MASK, vertices)
+            change.words = f"Draw a {found.name} mask"
+        return id_
+
+    def review(self, slide: str, polygon: ArrayLike) -> str:
+        """Declare a region complete: inside, what is not annotated is background; return its id.
+
+        `polygon` is an outline (M, 2), or two opposite corners ((y0, x0), (y1, x1)) of a rectangle.
+
+        Raises
+        ------
+        SessionError
+            No such slide, or the outline encloses nothing.
+        """
+        vertices = checked_region(polygon)
+        with self._journal.action() as change:
+            number, _ = find_slide(change.connection, slide)
+            id_ = annotation_rows.insert_polygon(change, number, 0, REGION, vertices)
+            change.words = "Review a region"
+        return id_
+
+    def move(self, ids: Sequence[str], points: ArrayLike) -> None:
+        """Move annotations to points (N, 2), one for each id; a mask is carried by its centroid.
+
+        Raises
+        ------
+        SessionError
+            No such annotation, one is named twice, or the points are not N finite (y, x).
+        """
+        checked = checked_points(points)
+        if len(set(ids)) != len(checked) or len(ids) != len(checked):
+            raise SessionError(
+                f"Give one place for each: {len(ids)} ids and {len(checked)} points."
+            )
+        places = dict(zip(map(str, ids), checked.tolist(), strict=True))
+        with self._journal.action() as change:
+            rows = annotation_rows.rows_to_change(change, ids)
+            new = [annotation_rows.moved(row, places[str(row[annotation_rows.ID])]) for row in rows]
+            self._replace(change, rows, new, "Move", "")
+
+    def relabel(self, ids: Sequence[str], class_name: str) -> None:
+        """Give annotations another class; a point of background is a rejection, and back.
+
+        Raises
+        ------
+        SessionError
+            No such annotation or class, or one is a reviewed region, which has no class.
+        """
+        with self._journal.action() as change:
+            found = find_class(change.connection, class_name)
+            rows = annotation_rows.rows_to_change(change, ids)
+            new = [annotation_rows.relabelled(row, found.id) for row in rows]
+            self._replace(change, rows, new, "Relabel", f" as {found.name}")
+
+    def _replace(
+        self, change: Change, rows: list[Row], new: list[Row], verb: str, ending: str
+    ) -> None:
+        """Write edited rows; where all are as before, the action is none."""
+        if rows != new:
+            described = annotation_rows.describe(change.connection, rows)
+            change.words = f"{verb} {described}{ending}"
+            annotation_rows.update_rows(change.connection, new)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete annotations.
+
+        Raises
+        ------
+        SessionError
+            One of them is not there; none is deleted then.
+        """
+        with self._journal.action() as change:
+            rows = annotation_rows.rows_to_change(change, ids)
+            if rows:
+                change.words = f"Delete {annotation_rows.describe(change.connection, rows)}"
+                annotation_rows.delete_rows(change.connection, rows)
+
+    def annotations(self, slide: str | None = None) -> Annotations:
+        """Return what stands now, on one slide or on all, in the order of creation.
+
+        Raises
+        ------
+        SessionError
+            No such slide.
+
+        Notes
+        -----
+        The arrays are read-only; until something changes, the same object is returned.
+        """
+        with self._database.reading() as connection:
+            revision, snapshot = self._snapshots.get(slide, (-1, None))
+            if snapshot is not None and revision == self._journal.revision:
+                return snapshot
+            number = None if slide is None else find_slide(connection, slide)[0]
+            revision = self._journal.revision
+            names = {found.id: found.name for found in all_classes(connection)}
+            rows = annotation_rows.select_rows(connection, number)
+        made = annotation_rows.arrays_of_rows(rows, names)
+        self._snapshots[slide] = (revision, made)
+        return made

@@ -1,7 +1,7 @@
 """GeoJSON that QuPath 0.4 and later opens (File > Import objects, or drag and drop).
 
-Source of the form: QuPath 0.5's own exports and https://qupath.readthedocs.io, "Exporting
-annotations". What matters and is easily missed:
+Source of the form: what QuPath's reader takes and its writer gives (qupath/qupath, qupath-core,
+`qupath.lib.io`: QuPathTypeAdapters, ROITypeAdapters, PathIO). What is easily missed:
 
 - Coordinates are (x, y), full-resolution pixels from the corner of the first pixel (`frames`).
 - `id` must be a UUID. Ours depend only on what is exported, so QuPath recognises an object that it

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from napari_xce.exchange.aside import file_aside
 from napari_xce.exchange.labels import STEP, TILE, Box, LazyLabels, as_lazy, subsample
 
 _CLASSIC_TIFF = 2**32 - 2**26  # bytes, with room for the tables of offsets
-_IN_MEMORY = 64 << 20  # bytes of a reduced level above which it is kept in a file
+_BLOCK = TILE // STEP  # side of what a tile leaves in the next level
 
 
 def write_label_tiff(
@@ -46,15 +45,15 @@ def write_label_tiff(
 
     Notes
     -----
-    Of a LazyLabels one tile is in memory at a time; the reduced levels (1/16 of the mask and less)
-    wait in a temporary file in the same folder until the full level is written. Reduced levels
-    hold every fourth pixel. BigTIFF is chosen by the size before compression.
+    Of a LazyLabels one tile is in memory at a time; the reduced levels (1/16 of the mask and less,
+    every fourth pixel) wait there compressed until the full level is written. BigTIFF is chosen by
+    the size before compression.
     """
     lazy = as_lazy(labels)
     size = lazy.shape[0] * lazy.shape[1] * 4
+    pyramid = _Pyramid(lazy)
     with (
         file_aside(path) as aside,
-        _Pyramid(lazy, aside.parent) as pyramid,
         tifffile.TiffWriter(aside, bigtiff=size * 1.07 > _CLASSIC_TIFF, ome=True) as tiff,
     ):
         for level, shape in enumerate(pyramid.shapes):
@@ -76,45 +75,54 @@ def write_label_tiff(
 class _Pyramid:
     """Hands out the tiles of a level and fills the next one meanwhile."""
 
-    def __init__(self, lazy: LazyLabels, folder: Path) -> None:
-        self.lazy = lazy
-        self.folder = folder
+    def __init__(self, lazy: LazyLabels) -> None:
         self.shapes = lazy.level_shapes()
-        self.levels: dict[int, NDArray[np.integer]] = {}
-        self.files = ExitStack()
-
-    def __enter__(self) -> _Pyramid:
-        for level, shape in enumerate(self.shapes[1:], start=1):
-            self.levels[level] = self._room(shape)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.levels.clear()
-        self.files.close()
+        self.reduced = [_ReducedLevel(np.dtype(lazy.dtype)) for _ in self.shapes[1:]]
+        self.levels = [lazy] + [
+            LazyLabels(shape, level.read, lazy.dtype)
+            for shape, level in zip(self.shapes[1:], self.reduced, strict=True)
+        ]
 
     def tiles(self, level: int) -> Iterator[NDArray[np.integer]]:
         """Yield the tiles of a level, full-sized, row by row."""
-        for box, tile in self._source(level).tiles():
-            if level + 1 in self.levels:
-                rows, columns, small = subsample(box, tile)
-                self.levels[level + 1][rows, columns] = small
+        coarser = self.reduced[level] if level < len(self.reduced) else None
+        for box, tile in self.levels[level].tiles():
+            if coarser is not None:
+                coarser.put(box, tile)
             yield _padded(box, tile)
 
-    def _source(self, level: int) -> LazyLabels:
-        """Return the labels of a level: the caller's own, or a reduced one."""
-        return self.lazy if level == 0 else as_lazy(self.levels[level])
 
-    def _room(self, shape: tuple[int, int]) -> NDArray[np.integer]:
-        """Return zeros, in memory or, if they are many, in a file that goes when it is closed."""
-        dtype = np.dtype(self.lazy.dtype)
-        if shape[0] * shape[1] * dtype.itemsize <= _IN_MEMORY:
-            return np.zeros(shape, dtype)
-        file = self.files.enter_context(
-            tempfile.TemporaryFile(  # noqa: SIM115 - the stack closes it
-                dir=self.folder, prefix=".", suffix=".part"
+class _ReducedLevel:
+    """A level that waits to be written: compressed blocks, each of one tile of the finer level.
+
+    In memory, since a mapped file would end the process, and not only the export, on a full disk.
+    """
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self.blocks: dict[tuple[int, int], bytes] = {}
+
+    def put(self, box: Box, tile: NDArray[np.integer]) -> None:
+        """Keep what a tile of the finer level leaves, unless it is all background."""
+        rows, columns, small = subsample(box, tile)
+        if small.any():
+            block = np.zeros((_BLOCK, _BLOCK), self.dtype)
+            block[: small.shape[0], : small.shape[1]] = small
+            self.blocks[rows.start // _BLOCK, columns.start // _BLOCK] = zlib.compress(
+                block.tobytes(), 1
             )
-        )
-        return np.memmap(file, dtype, mode="w+", shape=shape)
+
+    def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.integer]:
+        """Return a tile of this level; y and x are multiples of a tile's side."""
+        tile = np.zeros((TILE, TILE), self.dtype)
+        for row in range(STEP):
+            for column in range(STEP):
+                packed = self.blocks.get((y // _BLOCK + row, x // _BLOCK + column))
+                if packed is not None:
+                    block = np.frombuffer(zlib.decompress(packed), self.dtype)
+                    place = np.s_[row * _BLOCK :, column * _BLOCK :]
+                    tile[place][:_BLOCK, :_BLOCK] = block.reshape(_BLOCK, _BLOCK)
+        return tile[:height, :width]
 
 
 def _padded(box: Box, tile: NDArray[np.integer]) -> NDArray[np.integer]:

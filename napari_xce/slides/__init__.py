@@ -1,4 +1,4 @@
-"""Pyramids in, pixels out: files of all whole-slide formats, arrays and napari layers as one kind of slide."""
+"""Pyramids in, pixels out: files of all formats, arrays and napari layers as one kind of slide."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def open_slide(path: str | PathLike[str]) -> Slide:
     Parameters
     ----------
     path
-        A file (SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF, OME-TIFF, PNG, JPEG), an OME-Zarr folder, or a folder
-        of DICOM files or any one of them.
+        A file (SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF, OME-TIFF, PNG, JPEG), an OME-Zarr folder, or
+        a folder of DICOM files or any one of them.
 
     Returns
     -------
@@ -25,7 +25,8 @@ def open_slide(path: str | PathLike[str]) -> Slide:
     Raises
     ------
     SlideError
-        If it is missing, broken, or not a slide that can be annotated (several channels, several planes).
+        If it is missing, broken, or not a slide that can be annotated (several channels, several
+        planes).
     """
     from napari_xce.slides.opening import open_path
 

@@ -23,7 +23,8 @@ def to_rgb(pixels: NDArray[Any], value_range: ValueRange | None = None) -> Rgb:
     Parameters
     ----------
     pixels
-        (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any real dtype. Grey becomes RGB; RGBA is laid on white.
+        (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any real dtype. Grey becomes RGB; RGBA is laid on
+        white.
     value_range
         Values that become 0 and 255; None takes pixels of 8 bits as they are.
 
@@ -53,8 +54,8 @@ def on_white(rgba: NDArray[np.uint8]) -> Rgb:
 def guess_value_range(pixels: NDArray[Any]) -> ValueRange | None:
     """Return the values of black and white for a dtype and a sample of the pixels; None for 8 bits.
 
-    Integers wider than 8 bits take the next usual bit depth above their maximum, floating-point numbers
-    are taken as 0..1 or 0..255.
+    Integers wider than 8 bits take the next usual bit depth above their maximum, floating-point
+    numbers are taken as 0..1 or 0..255.
 
     Raises
     ------
@@ -126,15 +127,16 @@ class ArraySource(TiledSource):
         """Return uint8 (height, width, 3) of a rectangle inside the level."""
         array = self._levels[level]
         if isinstance(array, np.ndarray):
-            return to_rgb(array[y : y + height, x : x + width], self._range)
+            part = array[y : y + height, x : x + width]
+            rgb = to_rgb(part, self._range)
+            return rgb.copy() if np.may_share_memory(rgb, part) else rgb
         return super().read(level, y, x, height, width)
 
     def decode_tile(self, level: int, row: int, column: int) -> Rgb:
         """Return uint8 (height, width, 3) of one tile of a lazy array."""
         y, x = row * LAZY_TILE, column * LAZY_TILE
         part = np.asarray(self._levels[level][y : y + LAZY_TILE, x : x + LAZY_TILE])
-        rgb = to_rgb(part, self._range)
-        return rgb.copy() if rgb.base is not None or rgb is part else rgb
+        return np.array(to_rgb(part, self._range))
 
     def close(self) -> None:
         """Let the arrays go."""
@@ -157,8 +159,9 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if not flat:
         words = " x ".join(map(str, shape))
         raise SlideError(
-            f"An image of shape {words} is not a slide: it needs height x width, with 3 (RGB) or 4 (RGBA) "
-            "channels last or none (grey). Choose one plane of a stack, and convert channels to RGB."
+            f"An image of shape {words} is not a slide: it needs height x width, with 3 (RGB) or "
+            "4 (RGBA) channels last, or none (grey). Choose one plane of a stack, and convert "
+            "channels to RGB."
         )
     if 0 in shape:
         raise SlideError("This image is empty: its height or width is 0.")

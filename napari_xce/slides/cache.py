@@ -1,4 +1,4 @@
-"""One cache of decoded tiles for everything that reads slides: the viewer and the learner look at the same places.
+"""One cache of decoded tiles for all that reads slides: viewer and learner look at the same places.
 
 Least recently used tiles go first; the limit is in bytes. Any thread may call.
 """
@@ -49,7 +49,7 @@ class TileCache:
         return len(self._tiles)
 
     def get(self, key: TileKey, decode: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the tile under ``key``, read-only; on a miss call ``decode`` and keep what it returns.
+        """Return the tile under ``key``, read-only; on a miss ``decode`` it and keep it.
 
         The lock is not held while decoding, so two threads may decode the same tile; both get the
         same pixels.

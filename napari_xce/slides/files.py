@@ -13,8 +13,8 @@ from napari_xce.errors import SlideError
 class PositionedFile:
     """A file read at absolute positions from any number of threads.
 
-    Where the system has ``os.pread`` one descriptor serves all threads; elsewhere (Windows) each thread opens
-    its own handle.
+    Where the system has ``os.pread`` one descriptor serves all threads; elsewhere (Windows) each
+    thread opens its own handle.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""A slide's level as an array for napari: sliced like numpy, read on demand, always uint8 RGB numpy out."""
+"""A slide's level as an array for napari: sliced like numpy, read on demand, uint8 RGB out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,8 +18,8 @@ Index = SupportsIndex | slice
 class LevelArray:
     """One level of a slide, as an array of shape (height, width, 3), dtype uint8.
 
-    Indexing with integers, slices (with steps), ``...`` and shorter tuples reads only the rectangle asked
-    for and returns a numpy array. Any thread may index.
+    Indexing with integers, slices (with steps), ``...`` and shorter tuples reads only the rectangle
+    asked for and returns a numpy array. Any thread may index.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class LevelArray:
         y, height, rows_inside = _span(rows, self.shape[0])
         x, width, columns_inside = _span(columns, self.shape[1])
         block = self.slide.read_level(self.level, y, x, height, width)
-        return cast(Rgb, block[rows_inside, columns_inside, channels])
+        return block[rows_inside, columns_inside, channels]
 
 
 def _full_index(key: Any) -> tuple[Index, Index, Index]:

@@ -1,4 +1,4 @@
-"""Open a path: look at what it is, try the backends that may read it, and say in words why none does."""
+"""Open a path: look at what it is, try the backends for it, and say in words why none does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OPENSLIDE_FIRST = {".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"}
-"""Formats whose layout OpenSlide knows better than the bare TIFF pages tell, or that are no TIFF."""
+"""Formats that are no TIFF, or whose layout the bare TIFF pages do not tell."""
 
 
 def open_path(path: str | PathLike[str]) -> Slide:
@@ -83,7 +83,7 @@ def _plain(path: Path) -> PixelSource:
 
 
 def _vendor_tiff(path: Path) -> bool:
-    """Say whether a TIFF by any name is of a vendor whose layout OpenSlide knows (NDPI, SCN, BIF, Philips)."""
+    """Say whether a TIFF by any name is an NDPI, SCN, BIF or Philips: OpenSlide knows these."""
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
@@ -128,7 +128,8 @@ def _zarr_root(path: Path) -> Path:
     """Return the zarr folder when one of its metadata files was given."""
     if path.is_dir() and not _is_zarr(path):
         raise SlideError(
-            f"The folder {path.name} holds neither a DICOM slide nor an OME-Zarr. Open a slide file."
+            f"The folder {path.name} holds neither a DICOM slide nor an OME-Zarr. "
+            "Open a slide file."
         )
     inside = path.name in ("zarr.json", ".zgroup", ".zattrs")
     return path.parent if inside and path.is_file() else path
@@ -137,13 +138,18 @@ def _zarr_root(path: Path) -> Path:
 def _explain(path: Path, reasons: list[str]) -> str:
     """Say what is wrong with a file that no backend reads, and what to do."""
     if path.is_file() and _is_text(_head(path)):
-        return f"{path.name} is a text file, not a slide. Open the slide's image file instead."
+        return (
+            f"{path.name} holds text, not a slide: it is damaged, or has a wrong name. "
+            "Copy it again, or open the slide's image file."
+        )
     if path.is_file() and _is_dicom(_head(path)):
-        advice = "It may be no whole-slide image, or of a kind that OpenSlide does not read; convert it to a TIFF."
-        return f"{path.name} is a DICOM file that cannot be read as a slide. {advice} ({' '.join(reasons)})"
+        return (
+            f"{path.name} is a DICOM file, but cannot be read as a slide: it is no whole-slide "
+            f"image, or of a kind OpenSlide does not read. Convert it to a TIFF. ({' '.join(reasons)})"
+        )
     return (
-        f"{path.name} cannot be opened: it is damaged, incomplete, or not a slide. Copy it again from where it "
-        f"came, or convert it to a pyramid TIFF. ({' '.join(reasons)})"
+        f"{path.name} cannot be opened: it is damaged, incomplete, or not a slide. Copy it again "
+        f"from where it came, or convert it to a pyramid TIFF. ({' '.join(reasons)})"
     )
 
 

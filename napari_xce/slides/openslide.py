@@ -30,7 +30,7 @@ class OpenSlideSource(TiledSource):
             import openslide
         except (ImportError, OSError) as error:  # OSError: the shared library is missing
             raise UnsupportedSlide(
-                "OpenSlide is not installed; add it with: pip install openslide-python openslide-bin"
+                "OpenSlide is not installed (pip install openslide-python openslide-bin)."
             ) from error
         self._errors = openslide.OpenSlideError
         try:
@@ -46,7 +46,7 @@ class OpenSlideSource(TiledSource):
         self.identity = self._identity()
 
     def _identity(self) -> str | None:
-        """Return what names a slide of many files, whichever of them was opened; None for one file."""
+        """Return what names a slide of many files, whichever was opened; None for one file."""
         properties = self._slide.properties
         many_files = properties.get("openslide.vendor") in ("dicom", "mirax", "hamamatsu-vms")
         return properties.get("openslide.quickhash-1") if many_files else None
@@ -56,9 +56,9 @@ class OpenSlideSource(TiledSource):
 
         Notes
         -----
-        OpenSlide takes the place in level-0 pixels and divides it by the ratio of the sizes. The place is
-        therefore multiplied by that ratio, not by the true factor: with the latter, tiles at the far edge of a
-        100,000 px slide would be off by several pixels of the level.
+        OpenSlide takes the place in level-0 pixels and divides it by the ratio of the sizes. The
+        place is therefore multiplied by that ratio, not by the true factor: with the latter, tiles
+        at the far edge of a 100,000 px slide would be off by several pixels of the level.
         """
         height, width = self.level_shapes[level]
         y, x = row * TILE, column * TILE

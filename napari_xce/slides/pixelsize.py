@@ -1,6 +1,7 @@
 """What a file says about the size of its pixels, and where it says so. Unknown is None, never 1.0.
 
-Programs write defaults (72 dpi, 1 pixel, 1 micrometre) where they know nothing; such values count as unknown.
+Programs write defaults (72 dpi, 1 pixel, 1 micrometre) where they know nothing; such values count
+as unknown.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ class PixelSize(NamedTuple):
 UNKNOWN = PixelSize(None, "unknown")
 
 _UM_PER_UNIT = {
-    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
+    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0,
+    "micrometer": 1.0, "micrometre": 1.0,
     "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3, "å": 1e-4, "angstrom": 1e-4,
-    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
+    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3,
+    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
     "m": 1e6, "meter": 1e6, "metre": 1e6, "in": 25400.0, "inch": 25400.0,
 }  # fmt: skip
 
@@ -69,7 +72,7 @@ def of_openslide(properties: Mapping[str, str]) -> PixelSize:
 
 
 def of_tiff(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> PixelSize:
-    """Read a TIFF: Aperio and OME metadata, Philips, ImageJ, then resolution tags, then the objective.
+    """Read a TIFF: Aperio, OME, Philips, ImageJ, then resolution tags, then the objective.
 
     Parameters
     ----------
@@ -91,7 +94,7 @@ def of_tiff(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> PixelSize:
 
 
 def of_ome(xml: str, height: int, width: int) -> PixelSize:
-    """Read PhysicalSizeX/Y of the image of that size in OME-XML. A size of 1 with no unit is a default."""
+    """Read PhysicalSizeX/Y of the image of that size; a size of 1 with no unit is a default."""
     try:
         root = ElementTree.fromstring(xml.encode())
     except ElementTree.ParseError:

@@ -38,7 +38,7 @@ def open_plain(path: Path) -> ArraySource:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise SlideError(
-                    f"{path.name} is a series of images, not a slide. Save one of them and open that."
+                    f"{path.name} is a series of images. Save one of them and open that."
                 )
             size = pixelsize.of_dpi(image.info.get("dpi"))
             pixels = np.asarray(

@@ -1,4 +1,4 @@
-"""Coarser levels for slides that have none, so that a viewer can zoom out without loading everything.
+"""Coarser levels for slides that have none, so that zooming out does not load everything.
 
 They are computed when asked for, tile by tile, each from four tiles of the level below, and kept.
 """
@@ -20,15 +20,15 @@ _KEPT_BYTES = 64 * 1024**2
 
 
 def with_coarser_levels(source: PixelSource) -> PixelSource:
-    """Return the source itself, or with computed levels below its coarsest where that one is huge."""
+    """Return the source itself, or with computed levels added where its coarsest is huge."""
     return PaddedPyramid(source) if max(source.level_shapes[-1]) > HUGE_PX else source
 
 
 class PaddedPyramid(TiledSource):
     """A source with computed levels of half the size each, down to ``COARSEST_PX``.
 
-    Levels of at most 64 MB are kept for as long as the slide is open, because the coarsest ones need all
-    pixels of the slide; larger ones go through the shared tile cache.
+    Levels of at most 64 MB are kept for as long as the slide is open, because the coarsest ones
+    need all pixels of the slide; larger ones go through the shared tile cache.
     """
 
     def __init__(self, source: PixelSource) -> None:

@@ -1,4 +1,4 @@
-"""Resample a rectangle of pixels to another grid: area averaging when shrinking, linear when enlarging.
+"""Resample a rectangle of pixels: area averaging when shrinking, linear when enlarging.
 
 Geometry is exact: a linear ramp comes out as the same ramp, whatever the offset and the factor.
 """
@@ -6,6 +6,7 @@ Geometry is exact: a linear ramp comes out as the same ramp, whatever the offset
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ def footprint(start: float, step: float, count: int) -> tuple[int, int]:
     Parameters
     ----------
     start
-        Where the first output pixel begins, in input pixels; input pixel ``p`` spans ``[p, p + 1)``.
+        Where the first output pixel begins, in input pixels; input pixel ``p`` spans ``[p, p +
+        1)``.
     step
         Input pixels per output pixel.
     count
@@ -30,7 +32,7 @@ def footprint(start: float, step: float, count: int) -> tuple[int, int]:
     """
     if _on_grid(start, step, count):
         return round(start), round(start) + round(step) * count
-    margin = max(1.0, _blocks(step) + 0.0)
+    margin = _blocks(step)
     return math.floor(start - margin), math.ceil(start + step * count + margin)
 
 
@@ -42,7 +44,8 @@ def resample(
     Parameters
     ----------
     pixels
-        uint8, shape (h, w, 3); must hold the :func:`footprint` of both axes from its first pixel on.
+        uint8, shape (h, w, 3); must hold the :func:`footprint` of both axes from its first pixel
+        on.
     start
         (y, x) where the first output pixel begins, relative to the border of ``pixels[0, 0]``.
     step
@@ -52,21 +55,23 @@ def resample(
 
     Returns
     -------
-    uint8, shape (height, width, 3). Output pixel ``i`` spans ``[start + i * step, start + (i + 1) * step)``.
+    uint8, shape (height, width, 3). Output pixel ``i`` spans ``[start + i * step, start + (i + 1) *
+    step)``.
 
     Notes
     -----
-    Each output value is the mean over the span of the output pixel, its weights tilted so that their centre
-    of mass is the middle of the span; steps of 4 and more are first brought below 4 by whole-block means.
-    At step 1 this is linear interpolation; for steps that lie on the pixel grid it is the block mean.
+    Each output value is the mean over the span of the output pixel, its weights tilted so that
+    their centre of mass is the middle of the span; steps of 4 and more are first brought below 4 by
+    whole-block means. At step 1 this is linear interpolation; for steps that lie on the pixel grid
+    it is the block mean.
     """
-    out: NDArray[np.generic] = pixels
+    out: NDArray[Any] = pixels
     for axis in (0, 1):
         out = _resample_axis(out, axis, start[axis], step[axis], shape[axis])
     if out.dtype == np.uint8:
         return np.ascontiguousarray(out, dtype=np.uint8)
-    out += np.float32(0.5)  # type: ignore[operator]  # a fresh float32 array of ours
-    return np.clip(out, 0, 255, out=out).astype(np.uint8)  # type: ignore[call-overload]
+    out += np.float32(0.5)
+    return np.clip(out, 0, 255, out=out).astype(np.uint8)
 
 
 def _on_grid(start: float, step: float, count: int) -> bool:
@@ -81,8 +86,8 @@ def _blocks(step: float) -> int:
 
 
 def _resample_axis(
-    pixels: NDArray[np.generic], axis: int, start: float, step: float, count: int
-) -> NDArray[np.generic]:
+    pixels: NDArray[Any], axis: int, start: float, step: float, count: int
+) -> NDArray[Any]:
     """Resample one axis; uint8 stays uint8 where pixels are only picked, all else is float32."""
     if _on_grid(start, step, count):
         first, block = round(start), round(step)
@@ -95,16 +100,16 @@ def _resample_axis(
     return _weighted(pixels, axis, *_taps(start / block, step / block, count, pixels.shape[axis]))
 
 
-def _slice(pixels: NDArray[np.generic], axis: int, first: int, last: int) -> NDArray[np.generic]:
+def _slice(pixels: NDArray[Any], axis: int, first: int, last: int) -> NDArray[Any]:
     """Cut along one of the first two axes."""
     return pixels[first:last] if axis == 0 else pixels[:, first:last]
 
 
-def _block_mean(pixels: NDArray[np.generic], axis: int, block: int) -> NDArray[np.float32]:
-    """Average whole blocks along an axis, by adding strided views (faster than ``reshape().mean()``)."""
+def _block_mean(pixels: NDArray[Any], axis: int, block: int) -> NDArray[np.float32]:
+    """Average whole blocks along an axis by adding strided views: faster than reshape and mean."""
     views = [pixels[k::block] if axis == 0 else pixels[:, k::block] for k in range(block)]
     small = pixels.dtype == np.uint8 and block <= 256  # 256 * 255 fits uint16
-    total = views[0].astype(np.uint16 if small else np.float32)
+    total: NDArray[Any] = views[0].astype(np.uint16 if small else np.float32)
     for view in views[1:]:
         total += view
     return np.multiply(total, np.float32(1 / block), dtype=np.float32)
@@ -129,15 +134,19 @@ def _taps(
 
 
 def _weighted(
-    pixels: NDArray[np.generic], axis: int, index: NDArray[np.intp], weight: NDArray[np.float32]
+    pixels: NDArray[Any], axis: int, index: NDArray[np.intp], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Add up weighted rows (axis 0) or columns (axis 1)."""
-    shape = (-1, 1, 1) if axis == 0 else (-1, 1)
+    """Add up weighted rows (axis 0) or columns (axis 1).
+
+    The colours of a row are handled as one long row: numpy is slow where the last axis is 3 long.
+    """
     total: NDArray[np.float32] | None = None
     for taps, weights in zip(index, weight, strict=True):
         if not weights.any():
             continue
-        part = np.multiply(pixels.take(taps, axis=axis), weights.reshape(shape), dtype=np.float32)
+        part = pixels.take(taps, axis=axis).astype(np.float32, copy=False)
+        flat = part.reshape(part.shape[0], -1)  # (rows, columns * 3)
+        flat *= weights[:, None] if axis == 0 else np.repeat(weights, 3)
         total = part if total is None else np.add(total, part, out=total)
-    assert total is not None  # weights of each output pixel add up to one
+    assert total is not None  # the weights of each output pixel add up to one
     return total

@@ -1,4 +1,6 @@
-"""The slide: an image pyramid with a pixel size, from a file, an array or a napari layer. Any thread may read.
+"""The slide: an image pyramid with a pixel size, from a file, an array or a napari layer.
+
+Any thread may read.
 
 Coordinates are level-0 pixels, (y, x), pixel centres at integers: pixel 0 spans -0.5 to 0.5.
 """
@@ -31,8 +33,8 @@ _HASHED_BYTES = 1024**2
 class Slide:
     """An image pyramid with a pixel size.
 
-    Made by :func:`napari_xce.open_slide`, :meth:`from_array` or :meth:`from_layer`; a class of its own kind of
-    pixels passes a :class:`~napari_xce.slides.source.PixelSource` here.
+    Made by :func:`napari_xce.open_slide`, :meth:`from_array` or :meth:`from_layer`; a class of its
+    own kind of pixels passes a :class:`~napari_xce.slides.source.PixelSource` here.
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ class Slide:
     mpp : micrometres per level-0 pixel, (y, x), or None when unknown
     mpp_source : where ``mpp`` comes from, in words
     level_shapes : (height, width) of each level, finest first
-    level_downsamples : level-0 pixels per pixel of each level, (y, x); true factors, not ratios of sizes
-    levels : one :class:`LevelArray` per level, fit to be a napari layer's data
+    level_downsamples : level-0 pixels per pixel of each level, (y, x); true factors, not ratios of
+    sizes levels : one :class:`LevelArray` per level, fit to be a napari layer's data
     """
 
     def __init__(self, source: PixelSource, name: str, path: Path | None = None) -> None:
@@ -71,8 +73,8 @@ class Slide:
         Parameters
         ----------
         data
-            (H, W), (H, W, 3) or (H, W, 4) array, or a list of such levels, finest first. Grey becomes RGB,
-            RGBA is laid on white; other dtypes than uint8 are brought to 8 bits.
+            (H, W), (H, W, 3) or (H, W, 4) array, or a list of such levels, finest first. Grey
+            becomes RGB, RGBA is laid on white; other dtypes than uint8 are brought to 8 bits.
         mpp
             Micrometres per pixel, one number or (y, x); None when unknown.
         name
@@ -95,7 +97,8 @@ class Slide:
         Parameters
         ----------
         layer
-            An image layer of 2 dimensions: multiscale or not, RGB, RGBA or grey. Only its attributes are used.
+            An image layer of 2 dimensions: multiscale or not, RGB, RGBA or grey. Only its
+            attributes are used.
 
         Raises
         ------
@@ -104,8 +107,9 @@ class Slide:
 
         Notes
         -----
-        The pixel size is looked for in the layer's units and scale, its ``metadata["resolution"]``, then the
-        file it came from. A scale of exactly 1 micrometre counts as unknown: readers write it by default.
+        The pixel size is looked for in the layer's units and scale, its ``metadata["resolution"]``,
+        then the file it came from. A scale of exactly 1 micrometre counts as unknown: readers write
+        it by default.
         """
         from napari_xce.slides.layer import slide_of_layer
 
@@ -170,8 +174,9 @@ class Slide:
         wanted = _as_pair(mpp)
         if self.mpp is None:
             raise SlideError(
-                f"The pixel size of {self.name!r} is unknown, so it cannot be read at {wanted[0]:g} um/px. "
-                "Set it with slide.set_mpp(...), or read level-0 pixels with mpp=None."
+                f"The pixel size of {self.name!r} is unknown, so it cannot be read at "
+                f"{wanted[0]:g} um/px. Set it with slide.set_mpp(...), or read level-0 pixels with "
+                "mpp=None."
             )
         return self.read_scaled(
             y, x, height, width, (wanted[0] / self.mpp[0], wanted[1] / self.mpp[1])
@@ -193,8 +198,8 @@ class Slide:
 
         Returns
         -------
-        uint8, shape (height, width, 3); white outside the slide. Output pixel (i, j) is centred at level-0
-        ``(y - 0.5 + (i + 0.5) * fy, x - 0.5 + (j + 0.5) * fx)``.
+        uint8, shape (height, width, 3); white outside the slide. Output pixel (i, j) is centred at
+        level-0 ``(y - 0.5 + (i + 0.5) * fy, x - 0.5 + (j + 0.5) * fx)``.
 
         Notes
         -----
@@ -233,17 +238,17 @@ class Slide:
             return np.full((height, width, 3), 255, np.uint8)
         inside = self._source.read(level, y0, x0, y1 - y0, x1 - x0)
         if inside.shape[:2] == (height, width):
-            return inside if inside.flags.writeable else inside.copy()
+            return inside
         out = np.full((height, width, 3), 255, np.uint8)
         out[y0 - y : y1 - y, x0 - x : x1 - x] = inside
         return out
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this slide from others, without its place on disk: shape, and a hash of its content.
+        """What tells this slide from others, wherever it lies: its shape and a hash of its content.
 
-        Files: size, first and last megabyte. Sources that know better (DICOM, folders) bring their own.
-        Arrays: a sample of the pixels.
+        Files: size, first and last megabyte. Sources that know better (DICOM, folders) bring their
+        own. Arrays: a sample of the pixels.
         """
         height, width = self.shape
         return f"{height}x{width}-{self._content_hash()}"

@@ -1,7 +1,8 @@
-"""Where a slide's pixels come from: the interface that every backend fulfils, and the tile-wise base most of them share.
+"""Where a slide's pixels come from: what every backend fulfils, and the tile-wise base of most.
 
-A source knows levels, pixel size and how to read a rectangle that lies inside a level. What lies outside,
-resampling and names are the business of :class:`~napari_xce.slides.slide.Slide`. Any thread may read.
+A source knows levels, pixel size and how to read a rectangle that lies inside a level. What lies
+outside, resampling and names are the business of :class:`~napari_xce.slides.slide.Slide`. Any
+thread may read.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class PixelSource(Protocol):
     """Where ``mpp`` comes from, in words."""
 
     def read(self, level: int, y: int, x: int, height: int, width: int) -> Rgb:
-        """Return uint8 (height, width, 3) of a rectangle that lies inside the level, in its own pixels."""
+        """Return a fresh uint8 (height, width, 3): a rectangle inside the level, in its pixels."""
         ...
 
     def close(self) -> None:
@@ -62,7 +63,7 @@ class TiledSource(ABC):
 
     @abstractmethod
     def decode_tile(self, level: int, row: int, column: int) -> Rgb:
-        """Return uint8 (height, width, 3) of one tile; tiles at the far edges may be smaller or full."""
+        """Return uint8 (height, width, 3) of one tile; at the far edges smaller or full."""
 
     def tile(self, level: int, row: int, column: int) -> Rgb:
         """Return one tile through the cache, read-only."""
@@ -70,7 +71,7 @@ class TiledSource(ABC):
         return cache.shared.get(key, lambda: self.decode_tile(level, row, column))
 
     def read(self, level: int, y: int, x: int, height: int, width: int) -> Rgb:
-        """Return uint8 (height, width, 3) of a rectangle inside the level, put together from tiles."""
+        """Return uint8 (height, width, 3): a rectangle inside the level, made of tiles."""
         tile_height, tile_width = self.tile_shapes[level]
         out = np.empty((height, width, 3), np.uint8)
         for row in range(y // tile_height, -(-(y + height) // tile_height)):
@@ -93,10 +94,10 @@ class TiledSource(ABC):
 def true_downsamples(level_shapes: list[tuple[int, int]]) -> list[tuple[float, float]]:
     """Return level-0 pixels per level pixel, (y, x), for each level, from the sizes alone.
 
-    Scanners average whole blocks of pixels and drop (or pad) the rest at the far edge, so that the factor
-    is an integer although the ratio of the sizes is not: 11801 px become 2950 px at factor 4, not 4.00034.
-    The integer nearest to the ratio is taken where both sides agree with it to within one pixel of the
-    level; otherwise (factors such as 4.016) the ratio of the sizes.
+    Scanners average whole blocks of pixels and drop (or pad) the rest at the far edge, so that the
+    factor is an integer although the ratio of the sizes is not: 11801 px become 2950 px at factor
+    4, not 4.00034. The integer nearest to the ratio is taken where both sides agree with it to
+    within one pixel of the level; otherwise (factors such as 4.016) the ratio of the sizes.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
-"""Slides of the TIFF family, tile by tile, straight from the file: SVS, OME-TIFF, (Big)TIFF pyramids, plain TIFF.
+"""Slides of the TIFF family, tile by tile, straight from the file.
 
-tifffile reads the directories once; after that a tile is one read at its place and one call of imagecodecs.
-Through zarr or dask the same tiles come 3 to 16 times slower.
+SVS, OME-TIFF, (Big)TIFF pyramids and plain TIFF:
+
+tifffile reads the directories once; after that a tile is one read at its place and one call of
+imagecodecs. Through zarr or dask the same tiles come 3 to 16 times slower.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from napari_xce.slides import pixelsize
 from napari_xce.slides.array import guess_value_range, to_rgb
 from napari_xce.slides.files import PositionedFile
 from napari_xce.slides.source import Rgb, TiledSource, UnsupportedSlide, true_downsamples
-from napari_xce.slides.tiff_levels import Planes, pyramid_of
+from napari_xce.slides.tiff_levels import pyramid_of
 
 _STRIP_BYTES = 512 * 1024
 _WHITE_IS_ZERO, _PALETTE = 0, 3
@@ -78,8 +80,8 @@ class TiffSource(TiledSource):
             raise
         except Exception as error:  # whatever tifffile and the codecs raise on damaged bytes
             raise SlideError(
-                f"Part of {self._name} cannot be decoded (level {level}, row {row}, column {column}): {error}. "
-                "The file is damaged; copy it again."
+                f"Part of {self._name} cannot be decoded (level {level}, row {row}, column "
+                f"{column}): {error}. The file is damaged; copy it again."
             ) from error
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
 
@@ -107,14 +109,15 @@ class TiffSource(TiledSource):
         end = max(segments.end for planes in self._levels for segments in planes)
         if end > self._file.size:
             raise SlideError(
-                f"{self._name} is incomplete: it has {self._file.size} bytes, its pixels need {end}. Copy it again."
+                f"{self._name} is incomplete: it has {self._file.size} bytes, its pixels need "
+                f"{end}. Copy it again."
             )
 
 
 class _Segments:
     """Where the tiles or strips of one page are, and how they are decoded."""
 
-    def __init__(self, page: tifffile.TiffPage | tifffile.TiffFrame) -> None:
+    def __init__(self, page: Any) -> None:  # a tifffile.TiffPage or TiffFrame
         key = page.keyframe
         _check_readable(key)
         self.shape: tuple[int, int] = (key.imagelength, key.imagewidth)
@@ -175,7 +178,7 @@ class _Segments:
         return np.full((*self.tile_shape, samples), white, dtype)
 
     def _as_stored_colours(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Turn what is stored into colours: palette looked up, white-is-zero inverted, extra samples cut."""
+        """Look up the palette, invert white-is-zero, cut samples that are no colours."""
         if self._key.photometric == _PALETTE:
             table = (
                 np.asarray(self._key.colormap) >> 8
@@ -203,7 +206,7 @@ class _Segments:
         self._counts = np.minimum(rows, self.shape[0] - starts) * row_bytes
 
 
-def _check_readable(key: tifffile.TiffPage) -> None:
+def _check_readable(key: Any) -> None:
     """Refuse encodings that are left to OpenSlide or to nobody."""
     if key.compression == _APERIO_YCBCR_JPEG2000:
         raise UnsupportedSlide(
@@ -212,12 +215,10 @@ def _check_readable(key: tifffile.TiffPage) -> None:
     if int(key.photometric) not in _READABLE_PHOTOMETRICS or key.samplesperpixel > 4:
         name = getattr(key.photometric, "name", key.photometric)
         raise UnsupportedSlide(
-            f"Its colours ({name}, {key.samplesperpixel} samples per pixel) are not RGB. Convert it to RGB."
+            f"Its colours ({name}, {key.samplesperpixel} samples per pixel) are not RGB. "
+            "Convert it to RGB."
         )
     if key.dtype is None:
         raise UnsupportedSlide(
             f"Its pixels ({key.bitspersample} bits) are of no known kind. Convert it to 8-bit RGB."
         )
-
-
-__all__ = ["Planes", "TiffSource"]

@@ -1,4 +1,4 @@
-"""Find the pyramid in a TIFF: which pages are its levels, and whether it is a flat colour image at all."""
+"""Find the pyramid in a TIFF: which pages are its levels, and whether it is one flat image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def pyramid_of(tiff: tifffile.TiffFile) -> list[Planes]:
     SlideError
         If the image is a stack of channels, planes or times.
     UnsupportedSlide
-        If the file has a layout of its own that OpenSlide reads better, or is spread over several files.
+        If the file has a layout of its own that OpenSlide reads better, or is spread over several
+        files.
     """
     series = [s for s in tiff.series if s.size and "Y" in s.axes and "X" in s.axes]
     if not series:
@@ -58,7 +59,7 @@ def _largest(series: Sequence[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeri
 
 
 def _check_flat(series: tifffile.TiffPageSeries, tiff: tifffile.TiffFile) -> None:
-    """Refuse anything with a further axis that counts more than one, except planes named red, green, blue."""
+    """Refuse further axes of more than one, except planes named red, green, blue."""
     for axis, count in zip(series.axes, series.shape, strict=True):
         if axis in "YX" or count == 1 or (axis == "S" and count <= 4):
             continue
@@ -66,8 +67,8 @@ def _check_flat(series: tifffile.TiffPageSeries, tiff: tifffile.TiffFile) -> Non
             continue
         words = _AXIS_WORDS.get(axis, "images")
         raise SlideError(
-            f"This TIFF holds {count} {words}, not one colour image. napari-xce works on RGB slides: "
-            "save one plane, or a colour rendering, as RGB and open that."
+            f"This TIFF holds {count} {words}, not one colour image. napari-xce works on RGB "
+            "slides: save one plane, or a colour rendering, as RGB and open that."
         )
 
 
@@ -84,7 +85,7 @@ def _named_rgb(ome_xml: str | None) -> bool:
 def _coarser_in_chain(
     base: tifffile.TiffPageSeries, series: Sequence[tifffile.TiffPageSeries]
 ) -> list[tifffile.TiffPageSeries]:
-    """Return later pages of the file that are the same picture in smaller: pyramids without SubIFDs."""
+    """Return other pages that are the same picture in smaller: pyramids without SubIFDs."""
     full, levels = base.keyframe, []
     last = full.imagelength
     for other in sorted(series, key=lambda s: -s.keyframe.imagelength):

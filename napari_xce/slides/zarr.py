@@ -1,7 +1,8 @@
-"""OME-Zarr 0.4 and 0.5 (and plain zarr arrays) as slides; tiles are read chunk-wise through the shared cache."""
+"""OME-Zarr 0.4 and 0.5 (and plain zarr arrays) as slides, read by chunks through the cache."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,15 @@ Multiscale = Mapping[str, Any]
 
 
 class ZarrSource(TiledSource):
-    """An OME-Zarr image: axes y and x in any place, colour in an axis of 3 or 4, all others of length 1.
+    """An OME-Zarr image: y and x in any place, colour in an axis of 3 or 4, others of length 1.
 
     Raises
     ------
     UnsupportedSlide
         If the folder is no zarr.
     SlideError
-        If it holds several channels that are not red, green, blue, several planes or times, a plate,
-        or is incomplete.
+        If it holds several channels that are not red, green, blue, several planes or times, a
+        plate, or is incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -131,8 +132,8 @@ def _check_flat(shape: Sequence[int], axes: str) -> None:
                 else f"planes along {axis}"
             )
             raise SlideError(
-                f"This zarr holds {count} {what}, not one colour image. napari-xce works on RGB slides: "
-                "save one plane, or a colour rendering, as RGB and open that."
+                f"This zarr holds {count} {what}, not one colour image. napari-xce works on RGB "
+                "slides: save one plane, or a colour rendering, as RGB and open that."
             )
 
 
@@ -157,7 +158,7 @@ def _pixel_size(multiscale: Multiscale, y: int, x: int) -> pixelsize.PixelSize:
 
 
 def _tile_side(chunk: int) -> int:
-    """Return a tile side of whole chunks that is worth a call of zarr, or the cut of a huge chunk."""
+    """Return a tile side of whole chunks that is worth a call of zarr."""
     if chunk >= _LARGEST_TILE:
         return int(chunk)
     return int(chunk * max(1, -(-_SMALLEST_TILE // chunk)))
@@ -165,6 +166,4 @@ def _tile_side(chunk: int) -> int:
 
 def _digest(sample: NDArray[Any]) -> str:
     """Return a hash of pixels."""
-    import hashlib
-
     return hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()

@@ -1,0 +1,139 @@
+"""The detection store's file: one .npz of plain arrays, written whole or not at all.
+
+The cells of all tiles lie one after the other; `sizes` says how many each tile has. Nothing in the
+file is pickled, and nothing is unpickled from it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce.errors import SessionError
+from napari_xce.predictions.tile_cells import TileCells
+
+_VERSION = 1
+_CELL_ARRAYS = {
+    "points": np.float64,
+    "codes": np.int16,
+    "scores": np.float32,
+    "diameters": np.float32,
+    "hidden": np.uint8,
+}
+
+
+def write_cells(
+    path: Path, tiles: Sequence[TileCells], names: Sequence[str], merge_radius: float | None
+) -> None:
+    """Write the cells of a slide.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there is replaced once the new one is on the disk.
+    tiles : sequence of TileCells
+    names : sequence of str
+        Class names by code.
+    merge_radius : float or None
+        What `hidden` was found with.
+
+    Raises
+    ------
+    SessionError
+        If the file cannot be written; one that was there before is kept.
+    """
+    arrays: dict[str, Any] = {
+        "version": np.int64(_VERSION),
+        "names": np.array(names, dtype=np.str_),
+        "merge_radius": np.float64(np.nan if merge_radius is None else merge_radius),
+        "tiles": np.array([t.tile for t in tiles], dtype=np.int64).reshape(-1, 2),
+        "revisions": np.array([t.revision for t in tiles], dtype=np.int64),
+        "sizes": np.array([len(t.points) for t in tiles], dtype=np.int64),
+    }
+    for name, dtype in _CELL_ARRAYS.items():
+        none = np.empty((0, 2) if name == "points" else 0, dtype=dtype)
+        arrays[name] = np.concatenate([none, *(getattr(t, name) for t in tiles)])
+    try:
+        _write_atomically(path, arrays)
+    except OSError as error:
+        raise SessionError(
+            f"The predictions could not be saved to {path} ({error.strerror or error}). "
+            "Free some space or choose another folder; they can be computed again."
+        ) from error
+
+
+def _write_atomically(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz beside its place, then move it there."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
+    """Read what `write_cells` wrote.
+
+    Returns
+    -------
+    tiles, names, merge_radius
+        As given to `write_cells`.
+
+    Raises
+    ------
+    SessionError
+        If the file is missing, damaged or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        _check(arrays)
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise SessionError(
+            f"{path} holds no predictions that can be read ({error}). "
+            "Delete it: they are computed again when you look at the slide."
+        ) from error
+    ends = np.cumsum(arrays["sizes"])
+    parts = [np.split(arrays[name], ends[:-1]) for name in _CELL_ARRAYS] if len(ends) else []
+    tiles = [
+        TileCells((int(row), int(col)), int(revision), *cells)
+        for (row, col), revision, *cells in zip(
+            arrays["tiles"], arrays["revisions"], *parts, strict=False
+        )
+    ]
+    radius = float(arrays["merge_radius"])
+    return tiles, arrays["names"].tolist(), None if np.isnan(radius) else radius
+
+
+def _check(arrays: dict[str, NDArray[Any]]) -> None:
+    """Raise KeyError or ValueError unless the arrays are those of one store."""
+    if arrays["version"] != _VERSION:
+        raise ValueError(f"its format is version {arrays['version']}, not {_VERSION}")
+    sizes, count = arrays["sizes"], len(arrays["points"])
+    fits = (
+        arrays["tiles"].shape == (len(sizes), 2)
+        and arrays["revisions"].shape == sizes.shape
+        and (sizes >= 0).all()
+        and sizes.sum() == count
+        and all(
+            arrays[name].dtype == dtype
+            and arrays[name].shape == ((count, 2) if name == "points" else (count,))
+            for name, dtype in _CELL_ARRAYS.items()
+        )
+        and (arrays["codes"] >= 0).all()
+        and (arrays["codes"] < len(arrays["names"])).all()
+    )
+    if not fits:
+        raise ValueError("its parts do not fit together")

@@ -1,0 +1,107 @@
+"""The cells of one tile as the detection store keeps them: immutable, compact, any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce.predictions.detections import Box
+from napari_xce.predictions.tiles import Tile
+
+NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+"""Where the eight neighbours of a tile are; number n lies opposite to number 7 - n."""
+
+NOWHERE: Box = (np.inf, np.inf, -np.inf, -np.inf)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileCells:
+    """Hold the cells of one tile.
+
+    Parameters
+    ----------
+    tile : (int, int)
+        (row, column) in the slide's grid.
+    revision : int
+        Revision of the model that found them.
+    points : float64, shape (N, 2)
+        Centres, level-0 pixels, (y, x).
+    codes : int16, shape (N,)
+        Classes, as numbers that the store gives them.
+    scores : float32, shape (N,)
+        In [0, 1].
+    diameters : float32, shape (N,)
+        Level-0 pixels, NaN where unknown.
+    hidden : uint8, shape (N,)
+        Bit n is set where neighbour n (`NEIGHBOURS`) found the same cell with a higher score.
+
+    Attributes
+    ----------
+    box : (float, float, float, float)
+        (y0, x0, y1, x1) of the outermost centres, level-0 pixels; `NOWHERE` without cells.
+    """
+
+    tile: Tile
+    revision: int
+    points: NDArray[np.float64]
+    codes: NDArray[np.int16]
+    scores: NDArray[np.float32]
+    diameters: NDArray[np.float32]
+    hidden: NDArray[np.uint8]
+    box: Box = field(init=False)
+    _counted: dict[bytes, NDArray[np.intp]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        box = NOWHERE
+        if len(self.points):
+            (y0, x0), (y1, x1) = self.points.min(axis=0), self.points.max(axis=0)
+            box = (float(y0), float(x0), float(y1), float(x1))
+        object.__setattr__(self, "box", box)
+
+    def with_doubles(self, neighbour: int, doubles: NDArray[np.intp]) -> TileCells:
+        """Return these cells with those hidden that one neighbour found better, and no others."""
+        bit = np.uint8(1 << neighbour)
+        hidden = self.hidden & ~bit
+        hidden[doubles] |= bit
+        return self if np.array_equal(hidden, self.hidden) else replace(self, hidden=hidden)
+
+    def count(self, limits: NDArray[np.float32], box: Box | None = None) -> NDArray[np.intp]:
+        """Count the cells that stand, by code.
+
+        Parameters
+        ----------
+        limits : float32, shape (C,)
+            Lowest score by code, included.
+        box : (float, float, float, float), optional
+            (y0, x0, y1, x1), level-0 pixels, half-open.
+
+        Returns
+        -------
+        intp, shape (C,)
+            Remembered for the last limits where the box holds the whole tile.
+        """
+        y0, x0, y1, x1 = self.box
+        if box is None or (y0 >= box[0] and x0 >= box[1] and y1 < box[2] and x1 < box[3]):
+            key = limits.tobytes()
+            counted = self._counted.get(key)
+            if counted is None:
+                counted = self._count(limits, None)
+                self._counted.clear()
+                self._counted[key] = counted
+            return counted
+        return self._count(limits, box)
+
+    def _count(self, limits: NDArray[np.float32], box: Box | None) -> NDArray[np.intp]:
+        """Count without memory."""
+        stands = (self.hidden == 0) & (self.scores >= limits[self.codes])
+        if box is not None:
+            stands &= inside(self.points, box)
+        return np.bincount(self.codes[stands], minlength=len(limits))
+
+
+def inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
+    """Return which points, shape (N, 2), lie in a half-open box, (y0, x0, y1, x1)."""
+    y, x = points[:, 0], points[:, 1]
+    return (y >= box[0]) & (y < box[2]) & (x >= box[1]) & (x < box[3])

@@ -38,18 +38,18 @@ class BitField:
         self._specks = Jittered(derive(seed, 52), 75.0, 1.0)
 
     def fat_cells(self, grid: Grid) -> GridArray:
-        """Return 1 inside fat cells, 0 in the walls between them; float32, shape (height, width)."""
+        """Return 1 inside fat cells, 0 in the walls between them; float32 (height, width)."""
         radius = 0.8 * FAT_CELL
         places = self._fat.around(grid.box(radius))
         near = _near(grid, places, radius)
         return partition(grid, places.y[near], places.x[near], radius, 3.5)
 
     def red_cells(self, grid: Grid, regions: Regions) -> GridArray | None:
-        """Return how much red cells colour each pixel, float32 (height, width); None if there are none.
+        """Return how much red cells colour each pixel, float32 (height, width); None if none do.
 
         They fill the vessels. ``regions`` are those of the raster.
         """
-        if float(regions.vessel.max()) < -0.3:
+        if float(regions.vessel.max()) < -0.1:
             return None
         places = self._red.around(grid.box(_REACH))
         near = _near(grid, places, _REACH) & (places.draw < 0.8)
@@ -66,11 +66,11 @@ class BitField:
         return canvas.pixels()[0]
 
     def specks(self, grid: Grid) -> tuple[GridArray, GridArray] | None:
-        """Return nuclear debris and brown pigment per pixel, float32 (height, width); None if none."""
+        """Return debris and brown pigment per pixel, float32 (height, width); None if none."""
         places = self._specks.around(grid.box(_REACH))
         near = _near(grid, places, _REACH) & (places.draw < _SPECKS_PER_PLACE)
         y, x, chance = places.y[near], places.x[near], places.priority[near]
-        on_tissue = self._tissue.at(y, x).tissue > 0.02
+        on_tissue = self._tissue.outline_at(y, x) > 0.02
         if not on_tissue.any():
             return None
         chance = chance[on_tissue]
@@ -90,7 +90,8 @@ def _near(grid: Grid, places: Places, reach: float) -> NDArray[np.bool_]:
 def _speck_values(stamps: Stamps, chance: FloatArray, pitch: float) -> GridArray:
     """Return irregular specks, half of them debris, half pigment: float32 (N, 2, side, side)."""
     tilt = stamps.plane(chance * pitch, (1 - chance) * pitch)
-    distance = stamps.distance() * np.float32(pitch) + np.abs(tilt) * np.float32(0.7)
+    distance: GridArray = stamps.distance() * np.float32(pitch)
+    distance += np.abs(tilt) * np.float32(0.7)
     speck = _disc(distance, 1.8 + 3.4 * ((chance * 5) % 1.0), pitch)
     brown = column(((chance * 17) % 1.0 > 0.6).astype(np.float64))
     return np.stack([speck * (1 - brown), speck * brown], axis=1)

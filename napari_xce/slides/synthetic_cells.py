@@ -24,7 +24,7 @@ from napari_xce.slides.synthetic_noise import (
     hash_lattice,
     uniforms,
 )
-from napari_xce.slides.synthetic_tissue import Regions, Tissue
+from napari_xce.slides.synthetic_tissue import CROWD_MARGIN, Regions, Tissue
 
 CLASS_NAMES = ("lymphocyte", "tumour", "stroma")
 LYMPHOCYTE, TUMOUR, STROMA = range(3)
@@ -33,6 +33,8 @@ _SPACING = (14.0, 25.0, 31.0)  # of candidates of each class
 _JITTER = (0.95, 0.75, 0.95)  # as a fraction of the spacing
 _NEAREST = (9.8, 18.0, 17.0)  # two cells of a class are never closer than this
 _NEAREST_OTHER = {(LYMPHOCYTE, TUMOUR): 13.5, (STROMA, TUMOUR): 14.0, (STROMA, LYMPHOCYTE): 11.0}
+_HIGHEST_CHANCE = (0.89, 0.93, 0.6)  # that a candidate of a class becomes a cell
+_SCATTERED = 0.04  # ... for lymphocytes outside aggregates
 _REACH = 96.0  # a cell depends on nothing farther away than this
 _CHUNK = 1024  # cells are computed by squares of this side, and the last squares kept
 _CHUNKS_KEPT = 64  # about 10 MB
@@ -107,15 +109,11 @@ class CellField:
         y1, x1 = y0 + _CHUNK, x0 + _CHUNK
         padded = (y0 - _REACH, x0 - _REACH, y1 + _REACH, x1 + _REACH)
         candidates = [grid.around(padded) for grid in self._grids]
-        regions = self._tissue.at(
-            np.concatenate([places.y.ravel() for places in candidates]),
-            np.concatenate([places.x.ravel() for places in candidates]),
-        )
         points, hashes = [], []
-        for places, chance, nearest in zip(
-            candidates, _chances(candidates, regions, self._edge), _NEAREST, strict=True
+        for places, accepted, nearest in zip(
+            candidates, self._accepted(candidates), _NEAREST, strict=True
         ):
-            keep = places.without_crowding(places.draw < chance, nearest)
+            keep = places.without_crowding(accepted, nearest)
             points.append(np.stack([places.y[keep], places.x[keep]], axis=1))
             hashes.append(places.hashes[keep])
         for (kind, other), nearest in _NEAREST_OTHER.items():
@@ -125,6 +123,35 @@ class CellField:
         y, x = np.concatenate(points).T
         kept = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
         return self._looks(y[kept], x[kept], kinds[kept], np.concatenate(hashes)[kept])
+
+    def _accepted(self, candidates: list[Places]) -> list[NDArray[np.bool_]]:
+        """Tell which candidates of each class the tissue takes, before cells make room."""
+        hopeful = [self._hopeful(kind, places) for kind, places in enumerate(candidates)]
+        regions = self._tissue.at(
+            np.concatenate(
+                [places.y[some] for places, some in zip(candidates, hopeful, strict=True)]
+            ),
+            np.concatenate(
+                [places.x[some] for places, some in zip(candidates, hopeful, strict=True)]
+            ),
+        )
+        chances = _chances(regions, self._edge)
+        start = 0
+        for kind, (places, some) in enumerate(zip(candidates, hopeful, strict=True)):
+            stop = start + int(np.count_nonzero(some))
+            some[some] = places.draw[some] < chances[kind][start:stop]
+            start = stop
+        return hopeful
+
+    def _hopeful(self, kind: int, places: Places) -> NDArray[np.bool_]:
+        """Drop cheaply most of the candidates that no tissue will take."""
+        some = places.draw < _HIGHEST_CHANCE[kind]
+        some[some] = self._tissue.outline_at(places.y[some], places.x[some]) > self._edge
+        if kind == LYMPHOCYTE:
+            only_in_crowds = some & (places.draw >= _SCATTERED)
+            y, x = places.y[only_in_crowds], places.x[only_in_crowds]
+            some[only_in_crowds] = self._tissue.lymphoid_at(y, x) > -CROWD_MARGIN
+        return some
 
     def _looks(
         self, y: FloatArray, x: FloatArray, kind: NDArray[np.int64], hashes: NDArray[np.uint64]
@@ -151,24 +178,18 @@ class CellField:
         return along_y / norm, along_x / norm
 
 
-def _chances(candidates: list[Places], regions: Regions, edge: float) -> list[FloatArray]:
-    """Return per class the chance of each candidate to become a cell, in the candidates' shape."""
+def _chances(regions: Regions, edge: float) -> list[FloatArray]:
+    """Return, for each class, the chance that a candidate at each place becomes a cell."""
     solid = (regions.tissue > edge) & (regions.lumen < -0.1) & (regions.vessel < -0.12)
     in_nest = regions.nest > 0.04
-    thinned = solid * np.where((regions.fat > -0.05) & ~in_nest, 0.02, 1.0)
+    thinned = solid * np.where((regions.fat > -0.05) & ~in_nest, 0.006, 1.0)
     crowd = regions.crowd()
     chances = (
-        np.where(in_nest, 0.035, 0.04 + 0.85 * crowd * (regions.nest < -0.02)),
+        np.where(in_nest, 0.035, _SCATTERED + 0.85 * crowd * (regions.nest < -0.02)),
         np.where(in_nest, 0.93, 0.006),
         np.where(regions.nest < 0.0, 0.6 * (1 - 0.75 * crowd), 0.0),
     )
-    ends = np.cumsum([0, *(places.y.size for places in candidates)])
-    return [
-        (chance[start:stop] * thinned[start:stop]).reshape(places.y.shape)
-        for chance, places, start, stop in zip(
-            chances, candidates, ends[:-1], ends[1:], strict=True
-        )
-    ]
+    return [chance * thinned for chance in chances]
 
 
 def _far_from(others: FloatArray, points: FloatArray, distance: float) -> NDArray[np.bool_]:

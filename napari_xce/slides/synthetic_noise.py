@@ -2,7 +2,7 @@
 
 Every value is a pure function of (seed, place), so any part of an endless plane can be computed
 alone, in any order and on any thread. The noise is value noise on hashed lattices with quadratic
-B-spline interpolation. Lengths are world pixels: 0.5 micrometres, whatever the slide's own pixel size.
+B-spline interpolation. Lengths are world pixels of 0.5 micrometres, whatever the slide's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64] | NDArray[np.uint64]
 GridArray = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 """(y0, x0, y1, x1), world px, half-open."""
 
-# Variance of a quadratic B-spline through uniform(-1, 1) nodes: 1/3 times, per axis, the mean of the
+# Variance of a quadratic B-spline through uniform(-1, 1) nodes: 1/3 times, for each axis, the mean
 # sum of the squared weights (0.55).
 _SPLINE_SD = (0.55**2 / 3) ** 0.5
 
@@ -40,9 +41,7 @@ def derive(seed: int, *salts: int) -> int:
     return int(mix(state)[0])
 
 
-def hash_lattice(
-    seed: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.uint64]:
+def hash_lattice(seed: int, rows: IntArray, columns: IntArray) -> NDArray[np.uint64]:
     """Hash the lattice nodes (row, column), broadcast against each other, to uint64."""
     row_part = mix(rows.astype(np.uint64) + np.uint64(seed))
     return mix(row_part + columns.astype(np.uint64) * np.uint64(0xD1342543DE82EF95))
@@ -78,11 +77,11 @@ class Grid:
 
     def rows(self) -> FloatArray:
         """Return the world y of each pixel row, float64, shape (height,)."""
-        return self.y0 + (np.arange(self.height) + 0.5) * self.pitch
+        return self.y0 + (np.arange(self.height, dtype=np.float64) + 0.5) * self.pitch
 
     def columns(self) -> FloatArray:
         """Return the world x of each pixel column, float64, shape (width,)."""
-        return self.x0 + (np.arange(self.width) + 0.5) * self.pitch
+        return self.x0 + (np.arange(self.width, dtype=np.float64) + 0.5) * self.pitch
 
 
 class Noise:
@@ -186,9 +185,9 @@ def _spline_matrix(position: FloatArray) -> tuple[int, GridArray]:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Places of a jittered grid as 2-D arrays (rows, columns), so that neighbours stand side by side.
+    """Places of a jittered grid as 2-D arrays (rows, columns): neighbours stand side by side.
 
-    `draw` and `priority` are uniform in (0, 1), float64; `hashes` is for more chances of that place.
+    `draw` and `priority` are uniform in (0, 1), float64; `hashes` is for more chances there.
     """
 
     y: FloatArray

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from napari_xce.slides.synthetic_bits import FAT_CELL, BitField
 from napari_xce.slides.synthetic_cells import TUMOUR, CellField, Cells
-from napari_xce.slides.synthetic_noise import Grid, GridArray, Noise, derive, hash_lattice
+from napari_xce.slides.synthetic_noise import (
+    FloatArray,
+    Grid,
+    GridArray,
+    Noise,
+    derive,
+    hash_lattice,
+)
 from napari_xce.slides.synthetic_nuclei import LARGEST_RADIUS, stamp_nuclei
 from napari_xce.slides.synthetic_stamps import partition
 from napari_xce.slides.synthetic_textures import PERIOD, fibres, grain
@@ -28,6 +35,7 @@ LARGEST_RASTER = 512
 _SHARP_PITCH = 6.0  # world px per pixel up to which each nucleus is drawn
 _BIT_PITCH = 3.0  # ... and up to which red cells and specks are
 _CELL_BODY = 20.0  # radius of a tumour cell that meets no other
+_BAND_STRETCH = 7  # the coarser scale of the fibres
 _LUT_STEPS = 1024  # per unit of optical density
 _WHITE = (243, 242, 244)  # light through empty glass
 _BLOOD = np.array([0.05, 0.47, 0.38])  # optical density of a red cell
@@ -130,7 +138,9 @@ class Renderer:
         if cells is not None:
             some = cells[cells.kind == TUMOUR]
             filled = 0.55 + 0.45 * partition(grid, some.y, some.x, _CELL_BODY, 3.2)
-        haematoxylin = _blend(0.02 + 0.03 * collagen + 0.06 * crowd, (0.10 + 0.025 * mottle) * filled, nest)
+        haematoxylin = _blend(
+            0.02 + 0.03 * collagen + 0.06 * crowd, (0.10 + 0.025 * mottle) * filled, nest
+        )
         eosin = _blend(collagen * (0.27 - 0.11 * crowd), (0.21 + 0.03 * mottle) * filled, nest)
         fat = soft(regions.fat, _border(0.05, grid))
         if fat.any():
@@ -141,12 +151,12 @@ class Renderer:
 
     def _collagen(self, grid: Grid) -> GridArray:
         """Return how dense fibres are: two scales of one texture, bent by the tissue's flow."""
-        flow = self._tissue.flow.on_grid(grid) * np.float32(FIBRE_BEND)
-        flow += grid.rows().astype(np.float32)[:, None]
-        drift = self._drift.on_grid(grid) * np.float32(500)
-        drift += grid.columns().astype(np.float32)[None, :]
-        fine = _papered(flow, drift, grid.pitch, 1.0)
-        bands = _papered(flow, drift, grid.pitch, 7.0)
+        y = self._tissue.flow.on_grid(grid) * np.float32(FIBRE_BEND)
+        y += _wrapped(grid.rows())[:, None]
+        x = self._drift.on_grid(grid) * np.float32(500)
+        x += _wrapped(grid.columns())[None, :]
+        fine = _papered(y, x, grid.pitch, 1)
+        bands = _papered(y, x, grid.pitch, _BAND_STRETCH)
         return fine * (0.45 + 0.55 * bands)
 
     def _expected_share(self, grid: Grid, regions: Regions, nest: GridArray) -> GridArray:
@@ -156,7 +166,7 @@ class Renderer:
         return np.clip(share * (1 + 0.4 * self._speckle.on_grid(grid)), 0.0, 0.9)
 
     def _variation(self, grid: Grid) -> tuple[GridArray, GridArray]:
-        """Return factors for haematoxylin and eosin: the section's thickness and the stain's balance."""
+        """Return factors for haematoxylin and eosin: the section's thickness, the stains' balance."""
         thickness = 1 + 0.08 * self._thickness.on_grid(grid)
         tint = 0.1 * self._tint.on_grid(grid)
         return thickness + tint, thickness - tint
@@ -209,15 +219,29 @@ def _mixed(
     return np.rint(ground + (inside - ground) * share[..., None]).astype(np.uint8)
 
 
-def _papered(y: GridArray, x: GridArray, pitch: float, stretch: float) -> GridArray:
+def _wrapped(coordinates: FloatArray) -> GridArray:
+    """Fold world coordinates into one repeat of the stretched fibres, well above 0, as float32.
+
+    Small numbers keep their fractions in float32, and positive ones are cut to integers by floor.
+    """
+    repeat = PERIOD * _BAND_STRETCH
+    return (coordinates - (math.floor(coordinates[0] / repeat) - 1) * repeat).astype(np.float32)
+
+
+def _papered(y: GridArray, x: GridArray, pitch: float, stretch: int) -> GridArray:
     """Look up the fibre texture, made larger by ``stretch``, at bent world coordinates."""
-    level = min(max(math.floor(math.log2(pitch / stretch) + 0.3), -1), 6)
+    finest = -1 if stretch == 1 else 0
+    level = min(max(math.floor(math.log2(pitch / stretch) + 0.3), finest), 6)
     texture = fibres(level)
     per_px = np.float32(2.0**-level / stretch)
     size = texture.shape[0]
-    rows = np.floor(y * per_px).astype(np.intp) & (size - 1)
-    columns = np.floor(x * per_px).astype(np.intp) & (size - 1)
-    return texture.take(rows * size + columns)
+    index = (y * per_px).astype(np.intp)
+    index &= size - 1
+    index *= size
+    columns = (x * per_px).astype(np.intp)
+    columns &= size - 1
+    index += columns
+    return texture.take(index)
 
 
 def _light_lut(white: int) -> NDArray[np.uint8]:

@@ -86,7 +86,7 @@ class Canvas:
             yield Stamps(part, y[part], x[part], side, self._margin)
 
     def keep_largest(self, stamps: Stamps, values: GridArray) -> None:
-        """Raise the canvas to the values where they are larger; float32, (N, channels, side, side)."""
+        """Raise the canvas to larger values; float32, (N, channels, side, side)."""
         side = stamps.side
         for value, (top, left) in zip(values, stamps.corners, strict=True):
             view = self._pixels[:, top : top + side, left : left + side]
@@ -126,7 +126,9 @@ def partition(grid: Grid, y: FloatArray, x: FloatArray, radius: float, wall: flo
         canvas.keep_two_largest(stamps, radius - stamps.distance() * np.float32(grid.pitch))
     nearest, second = canvas.pixels()
     gap = np.minimum(nearest - second, nearest * 0.6)
-    return np.minimum(gap * np.float32(1 / max(wall, 1.5 * grid.pitch)), 1.0)
+    drawn = max(wall, 1.5 * grid.pitch)  # wider where pixels are coarse, but as much fainter
+    missing = np.maximum(1 - gap * np.float32(1 / drawn), 0.0)
+    return 1 - missing * np.float32(wall / drawn)
 
 
 def column(values: FloatArray) -> GridArray:

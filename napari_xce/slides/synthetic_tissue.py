@@ -17,13 +17,17 @@ from napari_xce.slides.synthetic_noise import FloatArray, Grid, GridArray, Noise
 FIBRE_BEND = 260.0
 """How far the flow field displaces fibres, world px per unit."""
 
+CROWD_MARGIN = 0.16
+"""Lymphocytes begin to crowd this far outside an aggregate, in the field's units."""
+
 _RAGGED = 9.0  # the finest detail of the tissue's outline
+_LYMPHOID_FROM = 1.2  # standard deviations
 _OUTLINE = 0.4  # how strong the outline's noise is
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Signed fields, inside where positive; arrays of one shape, float64 at points, float32 on rasters."""
+    """Signed fields, inside where positive; float64 (N,) at points, float32 (h, w) on rasters."""
 
     tissue: Any
     nest: Any
@@ -34,11 +38,11 @@ class Regions:
 
     def crowd(self) -> Any:
         """Return how crowded lymphocytes are, in [0, 1]."""
-        return np.clip(self.aggregate * 2.5 + 0.4, 0.0, 1.0)
+        return np.clip(self.aggregate * 2.5 + CROWD_MARGIN * 2.5, 0.0, 1.0)
 
 
 class Tissue:
-    """The structure of one slide: pieces of tissue, tumour nests, lymphoid aggregates, fat, vessels.
+    """The structure of one slide: tissue, tumour nests, lymphoid aggregates, fat, vessels.
 
     Parameters
     ----------
@@ -58,11 +62,21 @@ class Tissue:
         self._gland = self._noise(seed, 5, [(900, 0.6), (130, 0.8), (45, 0.2)], False)
         self._fat = self._noise(seed, 6, [(1500, 0.8), (600, 0.5), (200, 0.2)])
         self._vessel = self._noise(seed, 7, [(500, 0.6), (180, 0.8), (60, 0.25)], False)
-        self.flow = self._noise(seed, 8, [(1400, 1.0), (420, 0.33), (130, 0.09), (38, 0.022)], False)
+        self.flow = self._noise(
+            seed, 8, [(1400, 1.0), (420, 0.33), (130, 0.09), (38, 0.022)], False
+        )
 
     def at(self, y: FloatArray, x: FloatArray) -> Regions:
         """Return the fields at points near each other, world px, each float64 of shape (N,)."""
         return self._regions(lambda noise: noise.at(y, x), y, x)
+
+    def outline_at(self, y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return `Regions.tissue` alone at points near each other, world px, float64 (N,)."""
+        return self._tissue_field(lambda noise: noise.at(y, x), y, x)
+
+    def lymphoid_at(self, y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return what `Regions.aggregate` is at most, at points near each other, float64 (N,)."""
+        return self._lymphoid.at(y, x) - _LYMPHOID_FROM
 
     def on_grid(self, grid: Grid) -> Regions:
         """Return the fields on a raster, each float32 of shape (height, width)."""
@@ -90,7 +104,7 @@ class Tissue:
     def _noise(
         self, seed: int, salt: int, octaves: Sequence[tuple[float, float]], macro: bool = True
     ) -> Noise:
-        """Make a field whose layers fit the slide: none too large for it, and larger ones on large slides."""
+        """Make a field whose layers fit the slide: none too large, and on large slides larger ones."""
         fitting = [(w, a) for w, a in octaves if w <= self._extent / 2.5] or [octaves[-1]]
         wavelength = self._extent / 4
         while macro and wavelength > 1.8 * octaves[0][0]:
@@ -98,17 +112,22 @@ class Tissue:
             wavelength /= 2.3
         return Noise(derive(seed, salt), fitting)
 
-    def _regions(self, sample: Callable[[Noise], Any], y: Any, x: Any) -> Regions:
-        """Combine the noise into regions; the same formula for points and rasters."""
+    def _tissue_field(self, sample: Callable[[Noise], Any], y: Any, x: Any) -> Any:
+        """Keep the tissue off the slide's border, and its own border irregular."""
         v = y * (2 / self._size[0]) - 1
         u = x * (2 / self._size[1]) - 1
         v2, u2 = v * v, u * u
-        tissue = sample(self._outline) * _OUTLINE + 0.62 - 1.5 * (v2 * v2 + u2 * u2)
+        return sample(self._outline) * _OUTLINE + 0.62 - 1.5 * (v2 * v2 + u2 * u2)
+
+    def _regions(self, sample: Callable[[Noise], Any], y: Any, x: Any) -> Regions:
+        """Combine the noise into regions; the same formula for points and rasters."""
+        tissue = self._tissue_field(sample, y, x)
         septum = np.maximum(0.0, 1.0 - np.abs(sample(self._septa)) * 5.0)
         fat = sample(self._fat) - 1.1
         nest = sample(self._tumour) - 0.1 - 1.5 * septum - 2.0 * np.maximum(fat + 0.3, 0.0)
         outside = np.maximum(nest, 0.0) * 2.0
-        aggregate = sample(self._lymphoid) - 1.2 - outside
+        beside = outside + 2.0 * np.maximum(fat + 0.1, 0.0)
+        aggregate = sample(self._lymphoid) - _LYMPHOID_FROM - beside
         lumen = np.minimum(sample(self._gland) - 1.8, nest * 2.0 - 0.5)
         vessel = sample(self._vessel) - 2.0 - outside
         return Regions(tissue, nest, aggregate, lumen, np.minimum(fat, -nest * 3.0), vessel)
@@ -125,5 +144,5 @@ def _outline_octaves(extent: float) -> list[tuple[float, float]]:
 
 
 def soft(field: GridArray, softness: float) -> GridArray:
-    """Return 1 where a field is positive and 0 where negative, with a border as wide as ``softness``."""
+    """Return 1 where a field is positive, 0 where negative, between within ``softness``."""
     return np.minimum(np.maximum(field * np.float32(1 / softness) + np.float32(0.5), 0.0), 1.0)

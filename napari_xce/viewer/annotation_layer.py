@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 DISC, CROSS = "disc", "x"  # a cell, and "not a cell"
+SMALLEST_ON_SCREEN_PX = 12.0
 
 
 class AnnotationLayer:
@@ -57,6 +58,7 @@ class AnnotationLayer:
         on_error: Callable[[str], None],
     ) -> None:
         self._store = store
+        self._diameter_px = diameter_px
         self._slide_id = slide_id
         self._on_change = on_change
         self._on_error = on_error
@@ -94,6 +96,19 @@ class AnnotationLayer:
             self.layer.features = self._features()
             self._paint()
         self._show_current()
+
+    def fit(self, screen_px: float) -> None:
+        """Keep the clicks large enough to see at this zoom, in canvas pixels per level-0 pixel.
+
+        Not left to ``canvas_size_limits``: where vispy enlarges a marker, it makes the border half
+        of it, which hides the colour of the class.
+        """
+        size = max(self._diameter_px / 2, SMALLEST_ON_SCREEN_PX / screen_px)
+        if not 0.9 < self.layer.current_size / size < 1.1:
+            with self._quietly():
+                self.layer.selected_data = set()
+                self.layer.current_size = size
+                self.layer.size = size
 
     def rejected(self) -> NDArray[np.float64]:
         """Return the places that were rejected; float64, shape (N, 2), level-0 pixels."""
@@ -253,7 +268,7 @@ class AnnotationLayer:
             size=diameter_px / 2,
             border_color="white",
             border_width=0.08,
-            canvas_size_limits=(12, 60),
+            canvas_size_limits=(2, 60),
             **placement(slide_layer),
         )
         mark(layer, "clicks")

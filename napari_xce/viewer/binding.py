@@ -352,6 +352,7 @@ class Binding:
         if not self._view.take():
             return
         self.moved = True
+        self.clicks.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
         flat = self.viewer.dims.ndisplay == 2
         self.box = view_box(self.viewer, self.slide_layer) if flat else None
         if self.box is not None:

@@ -37,7 +37,7 @@ _HIGHEST_CHANCE = (0.89, 0.93, 0.6)  # that a candidate of a class becomes a cel
 _SCATTERED = 0.04  # ... for lymphocytes outside aggregates
 _REACH = 96.0  # a cell depends on nothing farther away than this
 _CHUNK = 1024  # cells are computed by squares of this side, and the last squares kept
-_CHUNKS_KEPT = 64  # about 10 MB
+_CHUNKS_KEPT = 256  # 30 MB at most
 
 
 @dataclass(frozen=True, slots=True)

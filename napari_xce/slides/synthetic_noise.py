@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,8 +137,9 @@ class Noise:
             fade = min(max(wavelength / grid.pitch - 0.5, 0.0), 1.0)
             if not fade:
                 continue
-            top, row_matrix = _spline_matrix(grid.rows() / wavelength + _phase(seed, 0))
-            left, column_matrix = _spline_matrix(grid.columns() / wavelength + _phase(seed, 1))
+            layer = (grid.pitch, wavelength)
+            top, row_matrix = _spline_matrix(grid.y0, grid.height, *layer, _phase(seed, 0))
+            left, column_matrix = _spline_matrix(grid.x0, grid.width, *layer, _phase(seed, 1))
             table = _nodes(
                 seed, top, top + row_matrix.shape[1], left, left + column_matrix.shape[1]
             )
@@ -172,8 +174,12 @@ def _spline(position: FloatArray) -> tuple[NDArray[np.int64], tuple[FloatArray, 
     return node.astype(np.int64), (0.5 * (1 - t) ** 2, 0.75 - (t - 0.5) ** 2, 0.5 * t**2)
 
 
-def _spline_matrix(position: FloatArray) -> tuple[int, GridArray]:
-    """Return the first node, and the weights (positions, nodes) of positions in rising order."""
+@lru_cache(maxsize=512)  # tiles of one row or column share theirs
+def _spline_matrix(
+    origin: float, count: int, pitch: float, wavelength: float, phase: float
+) -> tuple[int, GridArray]:
+    """Return the first node, and the weights (pixels, nodes) of a row or column of pixels."""
+    position = (origin + (np.arange(count, dtype=np.float64) + 0.5) * pitch) / wavelength + phase
     nodes, weights = _spline(position)
     first = int(nodes[0])
     matrix = np.zeros((len(position), int(nodes[-1]) - first + 3), np.float32)

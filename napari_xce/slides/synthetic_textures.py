@@ -30,9 +30,9 @@ def fibres(level: int) -> GridArray:
         light = 10 ** (-0.3 * finer.reshape(half, 2, half, 2))
         return (-np.log10(light.mean(axis=(1, 3))) / 0.3).astype(np.float32)
     bundles = _streaks(1, 6.0, 70.0)
-    strands = _streaks(2, 1.0, 24.0)
+    strands = _streaks(2, 1.4, 26.0)
     looseness = np.clip(0.5 + 0.4 * _streaks(5, 26.0, 90.0), 0.0, 1.0)
-    ridges = np.abs(_streaks(3, 3.2, 46.0)) + 0.22 * np.abs(_streaks(4, 1.2, 10.0))
+    ridges = np.abs(_streaks(3, 4.4, 50.0)) + 0.2 * np.abs(_streaks(4, 2.0, 14.0))
     cleft = np.clip(1.35 - ridges / (0.09 + 0.34 * looseness), 0.0, 1.0)
     body = 1.1 + 0.24 * bundles + 0.2 * strands
     return np.clip(body * (1 - 0.85 * cleft), 0.03, 2.2).astype(np.float32)

@@ -38,7 +38,7 @@ class Regions:
 
     def crowd(self) -> Any:
         """Return how crowded lymphocytes are, in [0, 1]."""
-        return np.clip(self.aggregate * 2.5 + CROWD_MARGIN * 2.5, 0.0, 1.0)
+        return np.minimum(np.maximum(self.aggregate * 2.5 + CROWD_MARGIN * 2.5, 0.0), 1.0)
 
 
 class Tissue:
@@ -68,21 +68,25 @@ class Tissue:
 
     def at(self, y: FloatArray, x: FloatArray) -> Regions:
         """Return the fields at points near each other, world px, each float64 of shape (N,)."""
-        return self._regions(lambda noise: noise.at(y, x), y, x)
+        return self._regions(lambda noise: noise.at(y, x), self.outline_at(y, x))
 
     def outline_at(self, y: FloatArray, x: FloatArray) -> FloatArray:
         """Return `Regions.tissue` alone at points near each other, world px, float64 (N,)."""
-        return self._tissue_field(lambda noise: noise.at(y, x), y, x)
+        return np.asarray(self._tissue_field(lambda noise: noise.at(y, x), y, x))
 
     def lymphoid_at(self, y: FloatArray, x: FloatArray) -> FloatArray:
         """Return what `Regions.aggregate` is at most, at points near each other, float64 (N,)."""
         return self._lymphoid.at(y, x) - _LYMPHOID_FROM
 
-    def on_grid(self, grid: Grid) -> Regions:
-        """Return the fields on a raster, each float32 of shape (height, width)."""
+    def outline_on_grid(self, grid: Grid) -> GridArray:
+        """Return `Regions.tissue` alone on a raster, float32, shape (height, width)."""
         y = grid.rows().astype(np.float32)[:, None]
         x = grid.columns().astype(np.float32)[None, :]
-        return self._regions(lambda noise: noise.on_grid(grid), y, x)
+        return np.asarray(self._tissue_field(lambda noise: noise.on_grid(grid), y, x))
+
+    def on_grid(self, grid: Grid, outline: GridArray) -> Regions:
+        """Return the fields on a raster whose outline is known, each float32 (height, width)."""
+        return self._regions(lambda noise: noise.on_grid(grid), outline)
 
     def outline_softness(self, pitch: float) -> float:
         """Return how much the tissue field changes over a border of a raster with this pitch."""
@@ -104,7 +108,7 @@ class Tissue:
     def _noise(
         self, seed: int, salt: int, octaves: Sequence[tuple[float, float]], macro: bool = True
     ) -> Noise:
-        """Make a field whose layers fit the slide: none too large, and on large slides larger ones."""
+        """Make a field whose layers fit the slide: none too large, larger ones on large slides."""
         fitting = [(w, a) for w, a in octaves if w <= self._extent / 2.5] or [octaves[-1]]
         wavelength = self._extent / 4
         while macro and wavelength > 1.8 * octaves[0][0]:
@@ -119,9 +123,8 @@ class Tissue:
         v2, u2 = v * v, u * u
         return sample(self._outline) * _OUTLINE + 0.62 - 1.5 * (v2 * v2 + u2 * u2)
 
-    def _regions(self, sample: Callable[[Noise], Any], y: Any, x: Any) -> Regions:
+    def _regions(self, sample: Callable[[Noise], Any], tissue: Any) -> Regions:
         """Combine the noise into regions; the same formula for points and rasters."""
-        tissue = self._tissue_field(sample, y, x)
         septum = np.maximum(0.0, 1.0 - np.abs(sample(self._septa)) * 5.0)
         fat = sample(self._fat) - 1.1
         nest = sample(self._tumour) - 0.1 - 1.5 * septum - 2.0 * np.maximum(fat + 0.3, 0.0)

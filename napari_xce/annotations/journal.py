@@ -12,7 +12,7 @@ import base64
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -260,15 +260,12 @@ def _from_json(text: str) -> dict[str, _Image]:
         table: _Image(
             [(first, last) for first, last in image["ids"]],
             tuple(image["columns"]),
-            _rows(image["rows"]),
+            [tuple(row) for row in image["rows"]],
         )
-        for table, image in json.loads(text).items()
+        for table, image in json.loads(text, object_hook=_blob_or_object).items()
     }
 
 
-def _rows(rows: Sequence[Sequence[Any]]) -> list[Row]:
-    """Give blobs back their bytes; everything else in a row is a number, a text or None."""
-    return [
-        tuple(base64.b64decode(v["base64"]) if isinstance(v, dict) else v for v in row)
-        for row in rows
-    ]
+def _blob_or_object(found: dict[str, Any]) -> Any:
+    """Give a blob back its bytes; everything else in a row is a number, a text or None."""
+    return base64.b64decode(found["base64"]) if "base64" in found else found

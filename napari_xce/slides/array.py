@@ -66,8 +66,8 @@ def guess_value_range(pixels: NDArray[Any]) -> ValueRange | None:
         return None
     if pixels.dtype == np.bool_:
         return (0.0, 1.0)
-    top = float(pixels.max(initial=0))
-    bottom = float(pixels.min(initial=0))
+    top = float(np.nanmax(pixels, initial=0))
+    bottom = float(np.nanmin(pixels, initial=0))
     steps = (1.0, 255.0) if pixels.dtype.kind == "f" else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
     for step in steps:
         if pixels.dtype.kind in "uif" and bottom >= 0 and top <= step:

@@ -36,7 +36,7 @@ def open_path(path: str | PathLike[str]) -> Slide:
             source = backend(target)
         except UnsupportedSlide as error:
             reasons.append(str(error))
-        except (SlideError, MemoryError):
+        except SlideError:
             raise
         except Exception as error:  # damaged files break third-party readers in any way
             logger.info("%s failed on %s", backend.__name__, target, exc_info=True)
@@ -86,8 +86,12 @@ def _vendor_tiff(path: Path) -> bool:
     """Say whether a TIFF by any name is an NDPI, SCN, BIF or Philips: OpenSlide knows these."""
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
-        return bool(tiff.is_ndpi or tiff.is_scn or tiff.is_bif or tiff.is_philips)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.is_ndpi or tiff.is_scn or tiff.is_bif or tiff.is_philips)
+    except Exception:  # damaged in any way: the backends, tried next, say how
+        logger.info("tifffile failed on %s", path, exc_info=True)
+        return False
 
 
 def _head(path: Path) -> bytes:
@@ -145,7 +149,8 @@ def _explain(path: Path, reasons: list[str]) -> str:
     if path.is_file() and _is_dicom(_head(path)):
         return (
             f"{path.name} is a DICOM file, but cannot be read as a slide: it is no whole-slide "
-            f"image, or of a kind OpenSlide does not read. Convert it to a TIFF. ({' '.join(reasons)})"
+            "image, or of a kind OpenSlide does not read. Convert it to a TIFF. "
+            f"({' '.join(reasons)})"
         )
     return (
         f"{path.name} cannot be opened: it is damaged, incomplete, or not a slide. Copy it again "

@@ -9,6 +9,7 @@ import numpy as np
 from napari_xce.errors import SlideError
 from napari_xce.slides import pixelsize
 from napari_xce.slides.array import on_white
+from napari_xce.slides.files import ReadGuard
 from napari_xce.slides.source import Rgb, TiledSource, UnsupportedSlide, true_downsamples
 
 TILE = 512
@@ -38,6 +39,7 @@ class OpenSlideSource(TiledSource):
         except (openslide.OpenSlideError, OSError) as error:
             raise UnsupportedSlide(f"OpenSlide: {str(error).rstrip('.')}.") from error
         self._name = path.name
+        self._guard = ReadGuard(path.name)
         self._origin_scale = self._slide.level_downsamples
         self.level_shapes = [(height, width) for width, height in self._slide.level_dimensions]
         self.level_downsamples = true_downsamples(self.level_shapes)
@@ -65,7 +67,9 @@ class OpenSlideSource(TiledSource):
         scale = self._origin_scale[level]
         size = (min(TILE, width - x), min(TILE, height - y))
         try:
-            image = self._slide.read_region((round(x * scale), round(y * scale)), level, size)
+            with self._guard:
+                place = (round(x * scale), round(y * scale))
+                image = self._slide.read_region(place, level, size)
         except self._errors as error:
             raise SlideError(
                 f"Part of {self._name} cannot be read; the file is damaged. ({error})"
@@ -74,5 +78,6 @@ class OpenSlideSource(TiledSource):
 
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
-        super().close()
-        self._slide.close()
+        if self._guard.close():
+            super().close()
+            self._slide.close()

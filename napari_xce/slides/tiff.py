@@ -69,8 +69,8 @@ class TiffSource(TiledSource):
 
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
-        super().close()
         self._file.close()
+        super().close()
 
     def _pixels(self, level: int, row: int, column: int) -> NDArray[Any]:
         """Return one tile as it is stored, planes side by side: (height, width, samples)."""
@@ -123,6 +123,7 @@ class _Segments:
         self.shape: tuple[int, int] = (key.imagelength, key.imagewidth)
         self._key = key
         self._decode: Callable[..., Any] = key.decode
+        self._palette = _palette(key)
         self._tables = {"jpegtables": key.jpegtables, "jpegheader": key.jpegheader}
         self._raw = key.compression == 1 and key.is_contiguous and key.dtype.itemsize <= 4
         self._separate = key.samplesperpixel if key.planarconfig == 2 else 1
@@ -179,11 +180,8 @@ class _Segments:
 
     def _as_stored_colours(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Look up the palette, invert white-is-zero, cut samples that are no colours."""
-        if self._key.photometric == _PALETTE:
-            table = (
-                np.asarray(self._key.colormap) >> 8
-            )  # (3, entries), 16 bits by the TIFF standard
-            return table.T[pixels[..., 0]].astype(np.uint8)
+        if self._palette is not None:
+            return np.asarray(self._palette[pixels[..., 0]])
         if self._key.photometric == _WHITE_IS_ZERO:
             top = 1 if pixels.dtype == np.bool_ else np.iinfo(pixels.dtype).max
             return np.asarray(top - pixels.astype(np.int64)).astype(pixels.dtype)
@@ -204,6 +202,14 @@ class _Segments:
         self.tile_shape = (rows, self.shape[1])
         self._offsets = self._offsets[0] + starts * row_bytes
         self._counts = np.minimum(rows, self.shape[0] - starts) * row_bytes
+
+
+def _palette(key: Any) -> NDArray[np.uint8] | None:
+    """Return the colours of a palette, uint8 (entries, 3), or None."""
+    if key.photometric != _PALETTE:
+        return None
+    table = np.asarray(key.colormap) >> 8  # (3, entries), 16 bits by the TIFF standard
+    return table.T.astype(np.uint8)
 
 
 def _check_readable(key: Any) -> None:

@@ -42,8 +42,8 @@ def pyramid_of(tiff: tifffile.TiffFile) -> list[Planes]:
     base = _largest(series)
     _check_flat(base, tiff)
     levels = list(base.levels)
-    if len(levels) == 1 and not (tiff.is_svs or tiff.is_qpi):
-        levels += _coarser_in_chain(base, series)
+    if not (tiff.is_svs or tiff.is_qpi):
+        levels += _coarser_in_chain(levels, series)
     pyramid = [_planes(level) for level in levels]
     if any(page.parent is not tiff for planes in pyramid for page in planes):
         raise UnsupportedSlide(
@@ -83,18 +83,17 @@ def _named_rgb(ome_xml: str | None) -> bool:
 
 
 def _coarser_in_chain(
-    base: tifffile.TiffPageSeries, series: Sequence[tifffile.TiffPageSeries]
+    found: Sequence[tifffile.TiffPageSeries], series: Sequence[tifffile.TiffPageSeries]
 ) -> list[tifffile.TiffPageSeries]:
     """Return other pages that are the same picture in smaller: pyramids without SubIFDs."""
-    full, levels = base.keyframe, []
-    last = full.imagelength
+    full, levels = found[0].keyframe, []
+    last = found[-1].keyframe.imagelength
     for other in sorted(series, key=lambda s: -s.keyframe.imagelength):
         page = other.keyframe
         kin = page.is_reduced or page.is_tiled == full.is_tiled
         alike = (page.dtype, page.samplesperpixel) == (full.dtype, full.samplesperpixel)
-        if other is base or not (kin and alike and other.ndim == base.ndim):
-            continue
-        if page.imagelength * _SMALLER <= last and _same_aspect(full, page):
+        smaller = page.imagelength * _SMALLER <= last
+        if kin and alike and smaller and other.ndim == found[0].ndim and _same_aspect(full, page):
             levels.append(other)
             last = page.imagelength
     return levels

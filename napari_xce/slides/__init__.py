@@ -25,8 +25,8 @@ def open_slide(path: str | PathLike[str]) -> Slide:
     Raises
     ------
     SlideError
-        If it is missing, broken, or not a slide that can be annotated (several channels, several
-        planes).
+        If it is missing, broken, or not one flat colour image: stacks of channels, planes or times
+        are refused. A picture of fluorescence that is stored as RGB opens, dark as it is.
     """
     from napari_xce.slides.opening import open_path
 

@@ -66,9 +66,7 @@ def random_crop(image: LabelledImage, size: int, rng: np.random.Generator) -> Cr
     points = (mirrored - shift) @ np.linalg.inv(to_image).T
     inside = ((points > -0.5) & (points < size - 0.5)).all(1)
     source = source[inside]
-    return Crop(
-        pixels, points[inside], image.labels[source], image.diameters[source] * scale, mask
-    )
+    return Crop(pixels, points[inside], image.labels[source], image.diameters[source] * scale, mask)
 
 
 def _mirror_points(
@@ -125,7 +123,9 @@ def degrade(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
         pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         level = int(rng.integers(40, 92))
-        pixels = imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=level))
+        pixels = imagecodecs.jpeg8_decode(
+            imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=level)
+        )
     return pixels
 
 

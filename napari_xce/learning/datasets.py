@@ -185,9 +185,7 @@ def read_cbc_white_cells(data: Path) -> list[LabelledImage]:
     ]
 
 
-def _mosaic(
-    name: str, tiles: list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
-) -> LabelledImage:
+def _mosaic(name: str, tiles: list[tuple[NDArray[np.uint8], NDArray[np.float64]]]) -> LabelledImage:
     """Scale blood images so that white cells are nucleus-sized and lay them side by side."""
     sides = np.concatenate([(b[:, 2:] - b[:, :2]).mean(1) for _, b in tiles])
     scale = WHITE_CELL_DIAMETER / float(np.median(sides))
@@ -214,9 +212,7 @@ def _mosaic(
     )
 
 
-def distance_to_points(
-    shape: tuple[int, int], points: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def distance_to_points(shape: tuple[int, int], points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the distance, pixels, of every pixel to the nearest point (float32, ``shape``)."""
     free = np.ones(shape, bool)
     rows, columns = np.round(points).astype(int).T

@@ -24,6 +24,8 @@ from napari_xce.learning.trunk import (
 
 #: Length of the vector that describes a cell.
 EMBEDDING_SIZE = 32
+#: Length of the vector of a grid cell: embedding, then grid features.
+CELL_SIZE = EMBEDDING_SIZE + GRID_CHANNELS
 #: Channels of the decoder features from which the mask is read.
 MASK_CHANNELS = 16
 #: Diameter, working pixels, that a size logit of 0 stands for.
@@ -84,3 +86,53 @@ class MaskDecoder(nn.Module):
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         x = self.decoder2(torch.cat([double(features.grid), features.shallow], 1))
         return x, self.nucleus(x)  # (B, 16, H/2, W/2), (B, 1, H/2, W/2)
+
+
+class YolloHead(nn.Module):
+    """Correct the grid scores of a session's classes; part of the detection head that is trained.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes, without background.
+
+    Notes
+    -----
+    Output: what is added to the logits (background, classes) of the click learner's answer,
+    shape (B, n_classes + 1, h, w). It starts at zero, so that before any training the head says
+    exactly what the click learner says.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.body = _correction(CELL_SIZE, n_classes)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Take cell vectors, shape (B, CELL_SIZE, h, w)."""
+        return self.body(cells)
+
+
+class UNetHead(nn.Module):
+    """Correct the pixel scores of a session's classes; part of the segmentation head.
+
+    Notes
+    -----
+    As ``YolloHead``, at stride 2: from mask features and the cell vectors around them.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(CELL_SIZE, 16, 1)
+        self.body = _correction(MASK_CHANNELS + 16, n_classes)
+
+    def forward(self, mask_features: Tensor, cells: Tensor) -> Tensor:
+        """Take mask features (B, MASK_CHANNELS, H/2, W/2) and cell vectors at stride 4."""
+        return self.body(torch.cat([mask_features, double(self.reduce(cells))], 1))
+
+
+def _correction(in_channels: int, n_classes: int) -> nn.Sequential:
+    """Build a small convolution whose output starts at zero."""
+    last = nn.Conv2d(32, n_classes + 1, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return nn.Sequential(nn.Conv2d(in_channels, 32, 3, padding=1), nn.ReLU(inplace=True), last)

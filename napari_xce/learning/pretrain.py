@@ -235,7 +235,9 @@ def _follow(average: nn.Module, model: nn.Module, momentum: float) -> None:
 def main() -> None:
     """Train the shipped weights and write them with a card and a log."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with brca_m2c, dsb2018, cbc")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with brca_m2c, dsb2018, cbc"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, card and log")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--seed", type=int, default=0)

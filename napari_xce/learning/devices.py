@@ -1,0 +1,80 @@
+"""Where to compute, and in which precision: probed once, not guessed from flags."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A torch device and whether bfloat16 is faster there.
+
+    Attributes
+    ----------
+    name : str
+        "cpu", "cuda" or "mps".
+    bfloat16 : bool
+        Compute in bfloat16.
+    """
+
+    name: str
+    bfloat16: bool
+
+    @property
+    def torch(self) -> torch.device:
+        """The torch device."""
+        return torch.device(self.name)
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which the network is called."""
+        return torch.autocast(self.name, torch.bfloat16, enabled=self.bfloat16)
+
+    def pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Return uint8 (B, H, W, 3) as float 0..1, (B, 3, H, W), channels last, on the device."""
+        x = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.torch)
+        return x.permute(0, 3, 1, 2).float() / 255.0
+
+
+@cache
+def best_device() -> Device:
+    """Choose the device and measure (about 20 ms) whether bfloat16 pays there."""
+    name = "cpu"
+    if torch.cuda.is_available():
+        name = "cuda"
+    elif torch.backends.mps.is_available():
+        name = "mps"
+    return Device(name, _bfloat16_is_faster(torch.device(name)))
+
+
+def leave_a_core_free() -> None:
+    """Compute on all cores but one, so that a viewer in the same process stays smooth."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+
+
+@torch.no_grad()
+def _bfloat16_is_faster(device: torch.device) -> bool:
+    """Time a typical convolution in both precisions."""
+    layer = nn.Conv2d(32, 32, 3, padding=1).to(device, memory_format=torch.channels_last)
+    x = torch.zeros(1, 32, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        try:
+            run = layer.to(dtype)
+            y = x.to(dtype)
+            run(y)
+            started = time.perf_counter()
+            for _ in range(4):
+                run(y).sum().item()  # .item() waits for the device
+            seconds[dtype] = time.perf_counter() - started
+        except RuntimeError:  # a device without bfloat16
+            return False
+    return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]

@@ -1,0 +1,298 @@
+"""What the learner has seen of the slides: proposals with their vectors, and the vectors of clicks.
+
+Kept by tile, as plain arrays in level-0 pixels. From it and the annotations the training rows of
+the click learner are put together. Owned by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from skimage.measure import points_in_poly
+
+from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
+from napari_xce.learning.click_learner import OTHER, UNANNOTATED
+from napari_xce.learning.heads import CELL_SIZE
+
+Points = NDArray[np.float64]
+TileKey = tuple[str, tuple[int, int]]  # slide id, (row, column)
+#: A click names the proposal within this share of the proposal's diameter, and at least ...
+SNAP_SHARE = 0.6
+#: Proposals less likely than this to be nuclei teach nothing.
+LEAST_OBJECT = 0.25
+#: Unannotated rows used in one fit; more change nothing but the time.
+MOST_UNANNOTATED = 6000
+#: Tiles whose proposals are remembered; those with annotations are never forgotten.
+MOST_TILES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the network saw in one tile.
+
+    Attributes
+    ----------
+    points : ndarray, float64, shape (N, 2)
+        Centres of the proposals, level-0 pixels.
+    objects : ndarray, float32, shape (N,)
+        Probability that each is a nucleus.
+    diameters : ndarray, float32, shape (N,)
+        Level-0 pixels.
+    vectors : ndarray, float32, shape (N, CELL_SIZE)
+        One for each proposal.
+    ground_points, ground_vectors : ndarray, shape (M, 2) and (M, CELL_SIZE)
+        Grid cells drawn at random.
+    """
+
+    points: Points
+    objects: NDArray[np.float32]
+    diameters: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    ground_points: Points
+    ground_vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A click or rejection as the network sees it: the vector at its place."""
+
+    point: tuple[float, float]
+    vector: NDArray[np.float32]
+    tile: TileKey
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of the click learner.
+
+    Attributes
+    ----------
+    vectors : ndarray, float32, shape (N, CELL_SIZE)
+    labels : ndarray, int64, shape (N,)
+        1.. = class (its index + 1), ``OTHER``, ``UNANNOTATED``.
+    weights : ndarray, float64, shape (N,)
+    """
+
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """Rows for both kinds of classes, and which class is of which kind (indices from 0)."""
+
+    proposed: list[int]
+    dense: list[int]
+    objects: Rows
+    ground: Rows
+
+
+class Memory:
+    """Remember proposals by tile and vectors by annotation."""
+
+    def __init__(self, snap_radius: float) -> None:
+        self.snap_radius = snap_radius
+        self.tiles: dict[TileKey, Observation] = {}
+        self._clicks: dict[str, Click] = {}
+
+    def forget(self) -> None:
+        """Forget everything, because the features have changed."""
+        self.tiles.clear()
+        self._clicks.clear()
+
+    def observe(self, key: TileKey, seen: Observation) -> None:
+        """Remember a tile; the oldest tile without annotations makes room."""
+        self.tiles.pop(key, None)
+        self.tiles[key] = seen
+        if len(self.tiles) > MOST_TILES:
+            needed = {click.tile for click in self._clicks.values()}
+            for old in self.tiles:
+                if old not in needed:
+                    del self.tiles[old]
+                    break
+
+    def knows(self, id: str, point: NDArray[np.float64]) -> bool:
+        """Tell whether the vector of an annotation at this place is remembered."""
+        click = self._clicks.get(id)
+        return click is not None and click.point == (point[0], point[1])
+
+    def remember_click(
+        self, id: str, point: NDArray[np.float64], vector: NDArray[np.float32], tile: TileKey
+    ) -> None:
+        """Remember the vector at the place of an annotation."""
+        self._clicks[id] = Click((float(point[0]), float(point[1])), vector, tile)
+
+    def click_vectors(self) -> NDArray[np.float32]:
+        """Return the vectors of all clicks remembered, shape (M, CELL_SIZE)."""
+        vectors = [click.vector for click in self._clicks.values()]
+        return np.array(vectors, np.float32) if vectors else np.empty((0, CELL_SIZE), np.float32)
+
+    def training_rows(
+        self, said: Annotations, classes: list[str], rng: np.random.Generator
+    ) -> TrainingRows:
+        """Put together what the click learner learns from.
+
+        Parameters
+        ----------
+        said : Annotations
+            All that stands; what has not been observed yet is passed over.
+        classes : list of str
+            Names, without background.
+        rng : Generator
+            Draws among too many unannotated rows.
+
+        Returns
+        -------
+        TrainingRows
+            A class of which at least half the clicks meet a proposal is "proposed".
+        """
+        slides = sorted({slide for slide, _ in self.tiles})
+        parts = [self._slide_rows(said.of_slide(slide), slide, classes) for slide in slides]
+        if not parts:
+            none = Rows(np.empty((0, 1), np.float32), np.empty(0, int), np.empty(0))
+            return TrainingRows([], [], none, none)
+        labels = np.concatenate([p.labels for p in parts])
+        snapped = np.concatenate([p.snapped for p in parts])
+        proposed, dense = _split_classes(labels, snapped, len(classes))
+        clicks = Rows(
+            np.concatenate([p.clicks for p in parts]),
+            labels,
+            np.concatenate([p.weights for p in parts]),
+        )
+        anywhere = np.ones(len(labels), bool)
+        return TrainingRows(
+            proposed,
+            dense,
+            _join(clicks, proposed, snapped, [p.objects for p in parts], rng),
+            _join(_unweighted(clicks), dense, anywhere, [p.ground for p in parts], rng),
+        )
+
+    def _slide_rows(self, said: Annotations, slide: str, classes: list[str]) -> _SlideRows:
+        """Sort out clicks, proposals and ground of one slide."""
+        seen = _concatenate([o for (s, _), o in self.tiles.items() if s == slide])
+        spots = np.array(
+            [k in (POINT, REJECTION, MASK) and i in self._clicks for i, k in _each(said)], bool
+        )
+        points = said.points[spots]
+        names = said.labels[spots]
+        labels = np.array([classes.index(n) + 1 if n in classes else OTHER for n in names], int)
+        vectors = [self._clicks[i].vector for i in said.ids[spots]]
+        snap = self._snap(points, seen)
+        inside = _reviewed(said, seen.points)
+        state = np.where(inside, OTHER, UNANNOTATED)
+        state = np.where(seen.objects >= LEAST_OBJECT, state, _UNUSED)
+        state[snap[snap >= 0]] = _UNUSED  # what was clicked is in the clicks' own rows
+        for row, proposal in enumerate(snap):
+            if proposal >= 0:
+                vectors[row] = seen.vectors[proposal]
+        ground_state = np.where(_reviewed(said, seen.ground_points), OTHER, UNANNOTATED)
+        ground_state[_near(seen.ground_points, points, self.snap_radius)] = _UNUSED
+        return _SlideRows(
+            labels,
+            snap >= 0,
+            np.where(snap >= 0, seen.objects[snap], 1.0)
+            if len(seen.objects)
+            else np.ones(len(snap)),
+            np.array(vectors).reshape(len(labels), -1) if len(labels) else seen.vectors[:0],
+            Rows(seen.vectors, state, seen.objects.astype(np.float64)),
+            Rows(seen.ground_vectors, ground_state, np.ones(len(seen.ground_points))),
+        )
+
+    def _snap(self, points: Points, seen: Observation) -> NDArray[np.int64]:
+        """Return for each point the proposal it names, -1 for none."""
+        out = np.full(len(points), -1)
+        if len(points) and len(seen.points):
+            distance, nearest = cKDTree(seen.points).query(points)
+            reach = np.maximum(self.snap_radius, SNAP_SHARE * seen.diameters[nearest])
+            named = (distance <= reach) & (seen.objects[nearest] >= LEAST_OBJECT)
+            out[named] = nearest[named]
+        return out
+
+
+_UNUSED = -2
+
+
+@dataclass(frozen=True, slots=True)
+class _SlideRows:
+    """One slide's share of the rows: clicks (label, snapped or not, weight, vector), the rest."""
+
+    labels: NDArray[np.int64]
+    snapped: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    clicks: NDArray[np.float32]
+    objects: Rows
+    ground: Rows
+
+
+def _each(said: Annotations) -> list[tuple[str, str]]:
+    return list(zip(said.ids.tolist(), said.kinds.tolist(), strict=True))
+
+
+def _concatenate(seen: list[Observation]) -> Observation:
+    """Join the observations of a slide's tiles."""
+    names = ("points", "objects", "diameters", "vectors", "ground_points", "ground_vectors")
+    return Observation(*(np.concatenate([getattr(s, name) for s in seen]) for name in names))
+
+
+def _split_classes(
+    labels: NDArray[np.int64], snapped: NDArray[np.bool_], n_classes: int
+) -> tuple[list[int], list[int]]:
+    """Tell the classes the trunk proposes from those it does not; unclicked ones are neither."""
+    proposed, dense = [], []
+    for k in range(n_classes):
+        mine = labels == k + 1
+        if mine.any():
+            (proposed if snapped[mine].mean() >= 0.5 else dense).append(k)
+    return proposed, dense
+
+
+def _unweighted(rows: Rows) -> Rows:
+    return Rows(rows.vectors, rows.labels, np.ones(len(rows.labels)))
+
+
+def _join(
+    clicks: Rows,
+    members: list[int],
+    usable: NDArray[np.bool_],
+    rest: list[Rows],
+    rng: np.random.Generator,
+) -> Rows:
+    """Put the clicks of some classes, renumbered, before what was not clicked.
+
+    A click of a class that is not among the members is "other" to them.
+    """
+    number = {k + 1: i + 1 for i, k in enumerate(members)}
+    own = np.array([number.get(int(k), OTHER) for k in clicks.labels], int)
+    use = usable | (own != OTHER)
+    vectors = np.concatenate([r.vectors for r in rest])
+    state = np.concatenate([r.labels for r in rest])
+    weight = np.concatenate([r.weights for r in rest])
+    unknown = np.flatnonzero(state == UNANNOTATED)
+    if len(unknown) > MOST_UNANNOTATED:
+        unknown = rng.choice(unknown, MOST_UNANNOTATED, replace=False)
+    picked = np.concatenate([np.flatnonzero(state == OTHER), unknown])
+    return Rows(
+        np.concatenate([clicks.vectors[use], vectors[picked]]) if use.any() else vectors[picked],
+        np.concatenate([own[use], state[picked]]),
+        np.concatenate([clicks.weights[use], weight[picked]]),
+    )
+
+
+def _reviewed(said: Annotations, points: Points) -> NDArray[np.bool_]:
+    """Tell which points lie in a reviewed region."""
+    inside = np.zeros(len(points), bool)
+    for polygon in said.of_kind(REGION).polygons:
+        if polygon is not None and len(points):
+            inside |= points_in_poly(points, polygon)
+    return inside
+
+
+def _near(points: Points, others: Points, radius: float) -> NDArray[np.bool_]:
+    """Tell which points have one of the others within the radius."""
+    if not len(points) or not len(others):
+        return np.zeros(len(points), bool)
+    return cKDTree(others).query(points, distance_upper_bound=radius)[0] <= radius

@@ -1,0 +1,264 @@
+"""The model of a session: the shipped parts, some of them fine-tuned, and the session's classes.
+
+Scores are composed, not learnt from nothing. For a class of cells that the trunk proposes, the
+probability at a place is (a nucleus is here) x (nuclei like this are of the class); for a class
+the trunk does not propose it is read from the grid features directly ("dense"). The heads add a
+correction to the logits of that answer, which background training finds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_xce.errors import ModelError
+from napari_xce.learning.click_learner import ClickModel
+from napari_xce.learning.heads import (
+    CELL_SIZE,
+    EMBEDDING_SIZE,
+    MaskDecoder,
+    Proposals,
+    Proposer,
+    UNetHead,
+    YolloHead,
+)
+from napari_xce.learning.shipped import ShippedModel
+from napari_xce.learning.trunk import Features, Trunk, double
+
+Head = Literal["yollo", "unet"]
+#: Objectness logit to log-odds that a proposal is a nucleus: fitted on the training patients.
+OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.4, 0.76
+FORMAT = "napari-xce model 1"
+_FLOOR = 1e-4
+
+
+class Tiles(NamedTuple):
+    """What the network says of a batch of tiles before any class is asked for.
+
+    Attributes
+    ----------
+    proposals : Proposals
+        Of nuclei of any kind, on the grid.
+    cells : Tensor, float32, shape (B, CELL_SIZE, h, w)
+        Vector of each grid cell.
+    mask_features : Tensor, float32, shape (B, MASK_CHANNELS, 2h, 2w), or None
+        Only when a mask was asked for.
+    nucleus : Tensor, float32, shape (B, 1, 2h, 2w), or None
+        Logit that a pixel at stride 2 is nucleus.
+    """
+
+    proposals: Proposals
+    cells: Tensor
+    mask_features: Tensor | None
+    nucleus: Tensor | None
+
+
+@dataclass
+class ClassLayers:
+    """The click learner's answer as tensors.
+
+    Attributes
+    ----------
+    kind_weight, kind_bias : Tensor, float32, (P + 1, EMBEDDING_SIZE), (P + 1,)
+        "Other" and the P proposed classes, on embeddings.
+    dense_weight, dense_bias : Tensor, float32, (D + 1, CELL_SIZE), (D + 1,)
+        "Other" and the D dense classes, on cell vectors.
+    proposed, dense : list of int
+        Which of the model's classes (from 0) the rows 1.. stand for; a class without any click
+        is in neither and scores 0.
+    """
+
+    kind_weight: Tensor = field(default_factory=lambda: torch.zeros(1, EMBEDDING_SIZE))
+    kind_bias: Tensor = field(default_factory=lambda: torch.zeros(1))
+    dense_weight: Tensor = field(default_factory=lambda: torch.zeros(1, CELL_SIZE))
+    dense_bias: Tensor = field(default_factory=lambda: torch.zeros(1))
+    proposed: list[int] = field(default_factory=list)
+    dense: list[int] = field(default_factory=list)
+
+    def set_proposed(self, classes: list[int], fit: ClickModel | None) -> None:
+        """Take over a fit on embeddings."""
+        self.proposed = classes
+        self.kind_weight, self.kind_bias = _as_tensors(fit, EMBEDDING_SIZE)
+
+    def set_dense(self, classes: list[int], fit: ClickModel | None) -> None:
+        """Take over a fit on cell vectors."""
+        self.dense = classes
+        self.dense_weight, self.dense_bias = _as_tensors(fit, CELL_SIZE)
+
+
+def _as_tensors(fit: ClickModel | None, size: int) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a fit, or of none."""
+    if fit is None:
+        return torch.zeros(1, size), torch.zeros(1)
+    weight, bias = fit.affine()
+    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+
+
+class CellModel(nn.Module):
+    """Score a session's classes.
+
+    Parameters
+    ----------
+    classes : list of str
+        Names, without background.
+    head : {"yollo", "unet"}
+        Detection or segmentation.
+    """
+
+    def __init__(self, classes: list[str], head: Head = "yollo") -> None:
+        super().__init__()
+        if head not in get_args(Head):
+            raise ModelError(f'The head must be "yollo" or "unet", not {head!r}.')
+        self.classes = list(classes)
+        self.head: Head = head
+        self.trunk = Trunk()
+        self.proposer = Proposer()
+        self.mask = MaskDecoder()
+        self.yollo = YolloHead(len(classes))
+        self.unet = UNetHead(len(classes))
+        self.layers = ClassLayers()
+
+    @classmethod
+    def from_shipped(cls, classes: list[str], head: Head = "yollo") -> CellModel:
+        """Begin with the weights in the package."""
+        model = cls(classes, head)
+        shipped = ShippedModel.load()
+        model.trunk, model.proposer, model.mask = shipped.trunk, shipped.proposer, shipped.mask
+        return model.eval()
+
+    def forward(self, pixels: Tensor, with_mask: bool = False) -> Tiles:
+        """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""
+        features: Features = self.trunk(pixels)
+        proposals: Proposals = self.proposer(features)
+        cells = torch.cat([proposals.embedding, features.grid], 1).float()
+        if not with_mask:
+            return Tiles(Proposals(*(p.float() for p in proposals)), cells, None, None)
+        mask_features, nucleus = self.mask(features)
+        return Tiles(
+            Proposals(*(p.float() for p in proposals)),
+            cells,
+            mask_features.float(),
+            nucleus.float(),
+        )
+
+    def grid_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
+        """Return log-probabilities-to-be of background and classes, (B, C + 1, h, w)."""
+        composed = self._compose(tiles, object_probability(tiles.proposals.objectness))
+        return composed + self.yollo(tiles.cells) if corrected else composed
+
+    def pixel_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
+        """Return the same for pixels at stride 2, (B, C + 1, 2h, 2w); needs a mask."""
+        assert tiles.nucleus is not None and tiles.mask_features is not None
+        kinds, dense = self._kinds(tiles.cells), self._dense(tiles.cells)
+        composed = _combine(torch.sigmoid(tiles.nucleus) * double(kinds) + double(dense))
+        if not corrected:
+            return composed
+        return composed + self.unet(tiles.mask_features, tiles.cells)
+
+    def _compose(self, tiles: Tiles, nucleus: Tensor) -> Tensor:
+        return _combine(nucleus * self._kinds(tiles.cells) + self._dense(tiles.cells))
+
+    def _kinds(self, cells: Tensor) -> Tensor:
+        """Return the probability of each proposed class, given a nucleus; others 0."""
+        layers = self.layers
+        out = cells.new_zeros(cells.shape[0], len(self.classes), *cells.shape[2:])
+        if layers.proposed:
+            embedding = cells[:, :EMBEDDING_SIZE]
+            p = _linear(embedding, layers.kind_weight, layers.kind_bias).softmax(1)
+            out[:, layers.proposed] = p[:, 1:]
+        return out
+
+    def _dense(self, cells: Tensor) -> Tensor:
+        """Return the probability of each dense class; others 0."""
+        layers = self.layers
+        out = cells.new_zeros(cells.shape[0], len(self.classes), *cells.shape[2:])
+        if layers.dense:
+            p = _linear(cells, layers.dense_weight, layers.dense_bias).softmax(1)
+            out[:, layers.dense] = p[:, 1:]
+        return out
+
+    def save(self, path: Path, card: Mapping[str, Any]) -> None:
+        """Write weights (safetensors) and, beside them, the card (``.json``), each at once.
+
+        Parameters
+        ----------
+        path : Path
+            Ends in ``.safetensors``.
+        card : mapping
+            What a reader should know; classes, head and format are added.
+        """
+        meta = {
+            "format": FORMAT,
+            "classes": self.classes,
+            "head": self.head,
+            "proposed": self.layers.proposed,
+            "dense": self.layers.dense,
+            **card,
+        }
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        for name in ("kind_weight", "kind_bias", "dense_weight", "dense_bias"):
+            tensors[f"layers.{name}"] = getattr(self.layers, name).cpu().contiguous()
+        aside = path.with_name(path.name + ".part")
+        save_file(tensors, aside, {"card": json.dumps(meta)})
+        aside.replace(path)
+        aside = path.with_suffix(".json.part")
+        aside.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        aside.replace(path.with_suffix(".json"))
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[CellModel, dict[str, Any]]:
+        """Read a model and its card.
+
+        Raises
+        ------
+        ModelError
+            The file is missing, damaged, or not a model of napari-xce.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                card = json.loads((file.metadata() or {}).get("card", "{}"))
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+            if card.get("format") != FORMAT:
+                raise ModelError(f"{path.name} is not a model of napari-xce (or of a newer one).")
+            model = cls(card["classes"], card["head"])
+            model.layers = ClassLayers(
+                *(tensors.pop(f"layers.{n}") for n in _LAYER_TENSORS),
+                proposed=card["proposed"],
+                dense=card["dense"],
+            )
+            model.load_state_dict(tensors)
+        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+            raise ModelError(
+                f"The model {path.name} cannot be read ({type(error).__name__}): it is missing or "
+                "damaged. Choose another file, or learn again from the clicks."
+            ) from error
+        return model.eval(), card
+
+
+_LAYER_TENSORS = ("kind_weight", "kind_bias", "dense_weight", "dense_bias")
+
+
+def object_probability(objectness: Tensor) -> Tensor:
+    """Return the probability that a proposal with this logit is a nucleus (Platt scaling)."""
+    return torch.sigmoid(OBJECTNESS_SLOPE * objectness + OBJECTNESS_SHIFT)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply an affine map to the channels of (B, D, h, w)."""
+    return torch.einsum("kd,bdhw->bkhw", weight.to(x), x) + bias.to(x)[:, None, None]
+
+
+def _combine(foreground: Tensor) -> Tensor:
+    """Return logs of background and class probabilities that sum to one, (B, C + 1, h, w)."""
+    total = foreground.sum(1, keepdim=True)
+    foreground = foreground / total.clamp(min=1.0)
+    background = 1.0 - foreground.sum(1, keepdim=True)
+    return torch.cat([background, foreground], 1).clamp(_FLOOR, 1.0).log()

@@ -1,0 +1,393 @@
+"""The model at work on the slides of a session: it learns from what was said and predicts tiles.
+
+The same object serves ``Session.fit`` and the engine's thread. It decides nothing about time: each
+method is a short piece of work (at most one tile, one fit, one training step), so that a caller
+can do first what the user waits for. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
+from napari_xce.learning.calibration import calibrate
+from napari_xce.learning.click_learner import ClickModel, fit_clicks
+from napari_xce.learning.devices import Device, best_device
+from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
+from napari_xce.learning.memory import Memory, Rows, TileKey
+from napari_xce.learning.model import CellModel, Head
+from napari_xce.learning.targets import Said
+from napari_xce.learning.trainer import CROP_SIZE, CropExample, Trainer
+from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
+from napari_xce.predictions.tiles import Tile
+
+log = logging.getLogger(__name__)
+
+#: Every so many clicks of a class one is held out from fine-tuning, to judge it.
+HOLD_OUT_EVERY = 4
+#: Crops in one fine-tuning run; the newest clicks come first.
+MOST_CROPS = 96
+#: Steps after which a fine-tuned copy is judged.
+STEPS_PER_TRIAL = 60
+SPOTS = (POINT, REJECTION, MASK)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a fine-tuned copy was judged."""
+
+    promoted: bool
+    words: str
+
+
+class LiveModel:
+    """Learn and predict, piece by piece.
+
+    Parameters
+    ----------
+    classes : list of str
+        Names, without background.
+    head : {"yollo", "unet"}
+    device : Device, optional
+        By default the best one there is.
+
+    Attributes
+    ----------
+    model : CellModel
+        What answers now.
+    revision : int
+        Grows whenever the answer may have changed.
+    thresholds : dict of str to float
+        Calibrated score from which a cell of a class counts.
+    """
+
+    def __init__(
+        self, classes: list[str], head: Head = "yollo", device: Device | None = None
+    ) -> None:
+        self.device = device or best_device()
+        self.model = self._to_device(CellModel.from_shipped(classes, head))
+        self.revision = 0
+        self.thresholds: dict[str, float] = {}
+        self.predictor = Predictor(self.device)
+        self._memory = Memory(snap_radius=0.5 * REFERENCE_DIAMETER)
+        self._slides: dict[str, SlideAtWork] = {}
+        self._said: Annotations | None = None
+        self._fits: dict[str, ClickModel] = {}
+        self._trainer: Trainer | None = None
+        self._rng = np.random.default_rng(0)
+
+    def _to_device(self, model: CellModel) -> CellModel:
+        import torch
+
+        return model.to(self.device.torch, memory_format=torch.channels_last).eval()
+
+    # ---- what there is to work on
+
+    def set_slide(self, work: SlideAtWork) -> None:
+        """Add a slide, or take note that its pixel size has changed."""
+        known = self._slides.get(work.id)
+        if known is not None and known.grid != work.grid:
+            self.predictor.forget_slide(work.id)
+            self._memory.forget()
+            self._trainer = None
+        self._slides[work.id] = work
+
+    def set_said(self, said: Annotations, classes: list[str]) -> None:
+        """Take over what the user said; training goes on from the new state.
+
+        Parameters
+        ----------
+        said : Annotations
+            All that stands.
+        classes : list of str
+            Names, without background, in their order.
+        """
+        if classes != self.model.classes:
+            self._set_classes(classes)
+        self._said = said
+        self._trainer = None
+
+    def _set_classes(self, classes: list[str]) -> None:
+        """Build the class layers anew; what the trunk has learnt stays."""
+        old = self.model
+        self.model = self._to_device(CellModel(classes, old.head))
+        self.model.trunk, self.model.proposer, self.model.mask = old.trunk, old.proposer, old.mask
+        self._fits.clear()
+        self.revision += 1
+
+    def set_head(self, head: Head) -> None:
+        """Answer with the other head from now on."""
+        if head != self.model.head:
+            self.model.head = head
+            self._trainer = None
+            self.revision += 1
+
+    # ---- speeds 1 and 2: the click learner
+
+    def unseen_tiles(self) -> list[TileKey]:
+        """Return the tiles with annotations that the network has not looked at, newest first."""
+        if self._said is None:
+            return []
+        said, wanted = self._said, dict[TileKey, None]()
+        for i in reversed(range(len(said))):
+            key = self._key_of(said, i)
+            if key is not None and (
+                key not in self._memory.tiles or not self._memory.knows(said.ids[i], said.points[i])
+            ):
+                wanted[key] = None
+        return list(wanted)
+
+    def _key_of(self, said: Annotations, i: int) -> TileKey | None:
+        """Return the tile of an annotation, None for a region or a slide that is not there."""
+        work = self._slides.get(str(said.slides[i]))
+        if work is None or said.kinds[i] not in SPOTS:
+            return None
+        row, column = work.grid.tile_of(said.points[i : i + 1])[0]
+        return work.id, (int(row), int(column))
+
+    def observe(self, key: TileKey) -> None:
+        """Look at a tile and remember its proposals and the vectors of its clicks."""
+        work = self._slides[key[0]]
+        self._memory.observe(key, self.predictor.observe(self.model, work, key[1]))
+        if self._said is None:
+            return
+        for i in range(len(self._said)):
+            if self._key_of(self._said, i) == key:
+                point = self._said.points[i]
+                vector = self.predictor.vector_at(self.model, work, key[1], point)
+                self._memory.remember_click(str(self._said.ids[i]), point, vector, key)
+
+    def learn(self) -> bool:
+        """Fit the classes to everything observed.
+
+        Returns
+        -------
+        bool
+            False when there is no click of any class to learn from.
+        """
+        if self._said is None:
+            return False
+        rows = self._memory.training_rows(self._said, self.model.classes, self._rng)
+        layers = self.model.layers
+        embeddings = Rows(
+            rows.objects.vectors[:, :EMBEDDING_SIZE], rows.objects.labels, rows.objects.weights
+        )
+        self.thresholds = {}
+        layers.set_proposed(rows.proposed, self._fit("proposed", embeddings, rows.proposed))
+        layers.set_dense(rows.dense, self._fit("dense", rows.ground, rows.dense))
+        self.revision += 1
+        return bool(rows.proposed or rows.dense)
+
+    def _fit(self, kind: str, rows: Rows, members: list[int]) -> ClickModel | None:
+        """Fit and calibrate the classes of one kind, beginning at the former fit."""
+        if not members:
+            return None
+        start = self._fits.get(kind)
+        fit = fit_clicks(rows.vectors, rows.labels, rows.weights, len(members), start=start)
+        self._fits[kind] = fit
+        for k, threshold in zip(members, calibrate(rows, fit, len(members)), strict=True):
+            self.thresholds[self.model.classes[k]] = threshold
+        return fit
+
+    # ---- speed 3: fine-tuning
+
+    def train_step(self) -> float | None:
+        """Take one fine-tuning step; None when there is nothing to train on."""
+        if self._trainer is None:
+            crops = self._crops()
+            if not crops:
+                return None
+            self._trainer = Trainer(self.model, crops, self.device, seed=self.revision)
+        return self._trainer.step()
+
+    @property
+    def trial_is_due(self) -> bool:
+        """Whether the copy has trained long enough to be judged."""
+        steps = self._trainer.steps if self._trainer is not None else 0
+        return steps > 0 and steps % STEPS_PER_TRIAL == 0
+
+    def try_promotion(self) -> Trial:
+        """Let the fine-tuned copy take the model's place if it is better."""
+        assert self._trainer is not None
+        proposes = not self.model.layers.dense
+        better, words = self._trainer.is_better_than(self.model, proposes)
+        if better:
+            trained = self._trainer.model
+            self.model = self._to_device(_copy_without_gradients(trained))
+            self.predictor.forget()
+            self._memory.forget()
+            self.revision += 1
+        log.info("fine-tuned copy %s: %s", "promoted" if better else "not promoted", words)
+        return Trial(better, words)
+
+    def _crops(self) -> list[CropExample]:
+        """Cut crops around the clicks, each with everything said inside it."""
+        if self._said is None or not (self.model.layers.proposed or self.model.layers.dense):
+            return []
+        crops = []
+        for id, work in self._slides.items():
+            said = self._said.of_slide(id)
+            spots = [i for i in range(len(said)) if said.kinds[i] in SPOTS]
+            held_out = _held_out(said, spots)
+            points = work.grid.to_working(said.points[spots]) if spots else np.empty((0, 2))
+            covered = np.zeros(len(spots), bool)
+            for i in reversed(range(len(spots))):
+                if not covered[i]:
+                    corner = np.round(points[i] - CROP_SIZE / 2).astype(int)
+                    inside = ((points >= corner) & (points < corner + CROP_SIZE)).all(1)
+                    middle = (np.abs(points - points[i]) < CROP_SIZE / 3).all(1)
+                    covered |= inside & middle
+                    crops.append(self._crop(work, said, spots, points, corner, inside, held_out))
+        return crops[:MOST_CROPS]
+
+    def _crop(
+        self,
+        work: SlideAtWork,
+        said: Annotations,
+        spots: list[int],
+        points: NDArray[np.float64],
+        corner: NDArray[np.int64],
+        inside: NDArray[np.bool_],
+        held_out: set[int],
+    ) -> CropExample:
+        """Read one crop and put together what was said in it."""
+        chosen = [spots[i] for i in np.flatnonzero(inside)]
+        labels = self._label_indices(said.labels[chosen])
+        dense = {k + 1 for k in self.model.layers.dense}
+        return CropExample(
+            work.read(int(corner[0]), int(corner[1]), CROP_SIZE, CROP_SIZE),
+            Said(
+                points[inside] - corner,
+                labels,
+                np.isin(labels, list(dense)),
+                [
+                    (work.grid.to_working(polygon) - corner, int(label))
+                    for i, label in zip(chosen, labels, strict=True)
+                    if (polygon := said.polygons[i]) is not None
+                ],
+                [
+                    work.grid.to_working(polygon) - corner
+                    for polygon in said.of_kind(REGION).polygons
+                    if polygon is not None
+                ],
+                REFERENCE_DIAMETER,
+            ),
+            np.array([k for k, i in enumerate(chosen) if i in held_out], int),
+        )
+
+    def _label_indices(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return 0 for background (or a class that is gone), k + 1 for class k."""
+        index = {name: k + 1 for k, name in enumerate(self.model.classes)}
+        return np.array([index.get(str(name), 0) for name in names], np.int64)
+
+    # ---- answers
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether any class can be predicted."""
+        return bool(self.model.layers.proposed or self.model.layers.dense)
+
+    def predict_tile(self, slide: str, tile: Tile) -> TilePrediction:
+        """Predict one tile with the present revision; its proposals are remembered."""
+        key = (slide, tile)
+        if key not in self._memory.tiles:
+            self._memory.observe(key, self.predictor.observe(self.model, self._slides[slide], tile))
+        return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
+
+    def candidates(
+        self, slide: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+        """Return the cells of a slide that the user could be asked about.
+
+        Returns
+        -------
+        points : ndarray, float64, shape (N, 2)
+            Level-0 pixels; of the tiles looked at lately.
+        probabilities : ndarray, float64, shape (N, C + 1)
+            Of "other" and of each class.
+        vectors : ndarray, float32, shape (N, D)
+        """
+        seen = [o for (id, _), o in self._memory.tiles.items() if id == slide]
+        n_classes = len(self.model.classes)
+        if not seen:
+            none = np.empty((0, EMBEDDING_SIZE), np.float32)
+            return np.empty((0, 2)), np.empty((0, n_classes + 1)), none
+        layers = self.model.layers
+        parts = []
+        if layers.proposed or not layers.dense:
+            vectors = np.concatenate([o.vectors[o.objects >= 0.5] for o in seen])
+            points = np.concatenate([o.points[o.objects >= 0.5] for o in seen])
+            parts.append((points, vectors, self._fits.get("proposed"), layers.proposed))
+        if layers.dense:
+            vectors = np.concatenate([o.ground_vectors for o in seen])
+            points = np.concatenate([o.ground_points for o in seen])
+            parts.append((points, vectors, self._fits.get("dense"), layers.dense))
+        probabilities = [
+            _spread_columns(vectors, fit, members, n_classes) for _, vectors, fit, members in parts
+        ]
+        return (
+            np.concatenate([points for points, *_ in parts]),
+            np.concatenate(probabilities),
+            np.concatenate([vectors for _, vectors, *_ in parts])[:, :EMBEDDING_SIZE],
+        )
+
+    def clicked_vectors(self) -> NDArray[np.float32]:
+        """Return the embeddings of all clicks observed, float32, shape (M, EMBEDDING_SIZE)."""
+        return self._memory.click_vectors()[:, :EMBEDDING_SIZE]
+
+    def foreground(self, slide: str, tile: Tile) -> NDArray[np.float32]:
+        """Return the probability of any class on a tile's core, at stride 2."""
+        return self.predictor.foreground(self.model, self._slides[slide], tile)
+
+    def save(self, path: Path, card: dict[str, Any]) -> None:
+        """Write the model with its card."""
+        learnt = {"revision": self.revision, "calibrated": self.thresholds}
+        self.model.save(path, {**card, **learnt})
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Read a model and answer with it; return its card."""
+        model, card = CellModel.load(path)
+        self.model = self._to_device(model)
+        self.revision = max(self.revision + 1, int(card.get("revision", 0)))
+        self.thresholds = dict(card.get("calibrated", {}))
+        self.predictor.forget()
+        self._memory.forget()
+        self._trainer = None
+        self._fits.clear()
+        return card
+
+
+def _spread_columns(
+    vectors: NDArray[np.float32], fit: ClickModel | None, members: list[int], n_classes: int
+) -> NDArray[np.float64]:
+    """Return the probabilities of a fit in the columns of its classes; without a fit, even ones."""
+    out = np.zeros((len(vectors), n_classes + 1))
+    if fit is None:
+        out[:] = 1.0 / (n_classes + 1)
+        return out
+    columns = vectors[:, : fit.weight.shape[1]]
+    out[:, [0, *(k + 1 for k in members)]] = fit.probabilities(columns)
+    return out
+
+
+def _held_out(said: Annotations, spots: list[int]) -> set[int]:
+    """Choose every fourth click of each class, in the order they were made."""
+    chosen: set[int] = set()
+    for label in np.unique(said.labels[spots]) if spots else []:
+        of_label = [i for i in spots if said.labels[i] == label and said.kinds[i] == POINT]
+        chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY])
+    return chosen
+
+
+def _copy_without_gradients(model: CellModel) -> CellModel:
+    """Copy a model that is still being trained."""
+    import copy
+
+    return copy.deepcopy(model).requires_grad_(False)

@@ -1,0 +1,310 @@
+"""Run the model on tiles: pixels to heat, cells and masks. The features of recent tiles are kept,
+so that a click, which changes only the classes, repaints the view without the network.
+
+Owned by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_xce.learning.devices import Device
+from napari_xce.learning.heads import REFERENCE_DIAMETER
+from napari_xce.learning.memory import Observation
+from napari_xce.learning.model import CellModel, Tiles, object_probability
+from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
+from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
+from napari_xce.predictions.detections import Detections
+from napari_xce.predictions.heat import quantise
+from napari_xce.predictions.tiles import Tile, TileGrid
+from napari_xce.slides import Slide
+
+#: Lowest scores kept: of a proposal as a nucleus, of a cell as one of its class.
+LEAST_OBJECT, LEAST_SCORE = 0.1, 0.1
+#: Two peaks nearer than this share of the diameter are one cell.
+SAME_CELL = 0.4
+#: Random grid cells remembered of each tile.
+GROUND_CELLS = 96
+_CACHE_BYTES = 384 * 2**20
+
+TileKey = tuple[str, Tile]
+
+
+@dataclass(frozen=True, slots=True)
+class TilePrediction:
+    """What a tile's core holds.
+
+    Attributes
+    ----------
+    heat : dict of class name to ndarray, uint8, shape (core / 4, core / 4)
+        0 = not predicted, 1..255 = probability.
+    detections : Detections
+        Cells centred in the core, level-0 pixels.
+    """
+
+    heat: dict[str, NDArray[np.uint8]]
+    detections: Detections
+
+
+@dataclass(frozen=True, slots=True)
+class SlideAtWork:
+    """A slide as the network reads it.
+
+    Attributes
+    ----------
+    id : str
+        In its session.
+    slide : Slide
+    grid : TileGrid
+        Its tiles; ``grid.factor`` are level-0 pixels per working pixel.
+    """
+
+    id: str
+    slide: Slide
+    grid: TileGrid
+
+    def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.uint8]:
+        """Read working pixels, uint8, shape (height, width, 3); white outside the slide."""
+        fy, fx = self.grid.factor
+        # the first level-0 pixel of working pixel i begins where i * f does
+        return self.slide.read_scaled(y * fy, x * fx, height, width, (fy, fx))
+
+
+class Predictor:
+    """Call the network on tiles and read cells out of what it says."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._seen: OrderedDict[TileKey, Tiles] = OrderedDict()
+        self._bytes = 0
+
+    def forget(self) -> None:
+        """Forget all features, because the network has changed."""
+        self._seen.clear()
+        self._bytes = 0
+
+    def forget_slide(self, id: str) -> None:
+        """Forget the features of one slide, because its pixel size has changed."""
+        for key in [k for k in self._seen if k[0] == id]:
+            self._bytes -= _size(self._seen.pop(key))
+
+    def has_features(self, key: TileKey) -> bool:
+        """Tell whether a tile can be painted without calling the network."""
+        return key in self._seen
+
+    @torch.no_grad()
+    def look(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
+        """Return what the network says of a tile, remembered if possible."""
+        key = (work.id, tile)
+        with_mask = model.head == "unet"
+        seen = self._seen.get(key)
+        if seen is not None and (seen.nucleus is not None or not with_mask):
+            self._seen.move_to_end(key)
+            return seen
+        pixels = work.read(*work.grid.read_box(tile))
+        with self.device.autocast():
+            looked = model(self.device.pixels(pixels[None]), with_mask=with_mask)
+        self._remember(key, looked)
+        return looked
+
+    def _remember(self, key: TileKey, looked: Tiles) -> None:
+        old = self._seen.pop(key, None)
+        self._bytes += _size(looked) - (_size(old) if old is not None else 0)
+        self._seen[key] = looked
+        while self._bytes > _CACHE_BYTES and len(self._seen) > 1:
+            self._bytes -= _size(self._seen.popitem(last=False)[1])
+
+    def observe(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Observation:
+        """Return the proposals of a tile's core, and some of its ground, with their vectors."""
+        looked = self.look(model, work, tile)
+        rows, columns, points, objects = _proposals(looked)
+        inner = _in_core(work.grid, tile, points)
+        rows, columns, points, objects = rows[inner], columns[inner], points[inner], objects[inner]
+        ground_rows, ground_columns = _random_ground(work.grid, tile)
+        return Observation(
+            _to_level0(work.grid, tile, points),
+            objects,
+            _diameters(looked, rows, columns) * _mean_factor(work.grid),
+            looked.cells[0][:, rows, columns].T.cpu().numpy(),
+            _to_level0(work.grid, tile, grid_to_working(ground_rows, ground_columns)),
+            looked.cells[0][:, ground_rows, ground_columns].T.cpu().numpy(),
+        )
+
+    def vector_at(
+        self, model: CellModel, work: SlideAtWork, tile: Tile, point: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Return the vector of the grid cell under a level-0 point of the tile's core."""
+        looked = self.look(model, work, tile)
+        y, x, _, _ = work.grid.read_box(tile)
+        here = (work.grid.to_working(point[None])[0] - (y, x) + 0.5) // GRID_STRIDE
+        row, column = np.clip(here.astype(int), 0, np.array(looked.cells.shape[2:]) - 1)
+        return looked.cells[0, :, row, column].cpu().numpy()
+
+    @torch.no_grad()
+    def predict(
+        self, model: CellModel, work: SlideAtWork, tile: Tile, revision: int
+    ) -> TilePrediction:
+        """Paint and read one tile."""
+        looked = self.look(model, work, tile)
+        scores = grid_scores(model, looked)  # (C, h, w)
+        row, column, height, width = _core_cells(work.grid, tile)
+        heat = {
+            name: quantise(scores[k, row : row + height, column : column + width].cpu().numpy())
+            for k, name in enumerate(model.classes)
+        }
+        return TilePrediction(heat, self._read_cells(model, work, tile, looked, scores, revision))
+
+    def _read_cells(
+        self,
+        model: CellModel,
+        work: SlideAtWork,
+        tile: Tile,
+        looked: Tiles,
+        scores: Tensor,
+        revision: int,
+    ) -> Detections:
+        """Read the cells of a tile's core from its scores."""
+        parts = [_proposed_cells(model, looked, scores)]
+        parts += [_dense_cells(k, scores[k]) for k in model.layers.dense]
+        points, labels, values, diameters = (np.concatenate(x) for x in zip(*parts, strict=True))
+        kept = suppress_neighbours(points, values, (SAME_CELL * diameters).astype(np.float32))
+        kept = kept[_in_core(work.grid, tile, points[kept])]
+        return Detections(
+            _to_level0(work.grid, tile, points[kept]),
+            np.array(model.classes)[labels[kept]],
+            np.clip(values[kept], 0.0, 1.0),
+            diameters[kept] * _mean_factor(work.grid),
+            revision,
+        )
+
+    @torch.no_grad()
+    def foreground(self, model: CellModel, work: SlideAtWork, tile: Tile) -> NDArray[np.float32]:
+        """Return the probability that a pixel of the core is of any class, at stride 2.
+
+        Returns
+        -------
+        ndarray, float32, shape (core / 2, core / 2)
+        """
+        looked = self.look_with_mask(model, work, tile)
+        p = 1.0 - model.pixel_logits(looked).softmax(1)[0, 0]
+        y, x, _, _ = work.grid.read_box(tile)
+        top, left, bottom, right = work.grid.core(tile)
+        rows = slice((top - y) // MASK_STRIDE, -(-(bottom - y) // MASK_STRIDE))
+        columns = slice((left - x) // MASK_STRIDE, -(-(right - x) // MASK_STRIDE))
+        return p[rows, columns].cpu().numpy()
+
+    def look_with_mask(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
+        """Look at a tile whatever the head, mask features included; not remembered."""
+        if model.head == "unet":
+            return self.look(model, work, tile)
+        pixels = work.read(*work.grid.read_box(tile))
+        with self.device.autocast():
+            return model(self.device.pixels(pixels[None]), with_mask=True)
+
+
+def grid_scores(model: CellModel, looked: Tiles) -> Tensor:
+    """Return the probability of each class on the grid, (C, h, w), by the model's head."""
+    if model.head == "unet":
+        return F.avg_pool2d(model.pixel_logits(looked).softmax(1), 2)[0, 1:]
+    return model.grid_logits(looked).softmax(1)[0, 1:]
+
+
+Cells = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _proposed_cells(model: CellModel, looked: Tiles, scores: Tensor) -> Cells:
+    """Name each proposal after its best proposed class: points, labels, scores, diameters."""
+    members = model.layers.proposed
+    rows, columns, points, _ = _proposals(looked)
+    if not members or not len(points):
+        return np.empty((0, 2)), np.empty(0, int), np.empty(0, np.float32), np.empty(0, np.float32)
+    near = (
+        F.max_pool2d(scores[members][None], 3, stride=1, padding=1)[0]
+        if (model.head == "unet")
+        else scores[members]
+    )
+    values, best = near[:, rows, columns].max(0)
+    kept = (values >= LEAST_SCORE).cpu().numpy()
+    return (
+        points[kept],
+        np.array(members)[best.cpu().numpy()][kept],
+        values.cpu().numpy()[kept],
+        _diameters(looked, rows, columns)[kept],
+    )
+
+
+def _dense_cells(k: int, score: Tensor) -> Cells:
+    """Read the peaks of a class that the trunk does not propose."""
+    smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+    rows, columns = find_peaks(smooth, LEAST_SCORE, radius=2)
+    points = grid_to_working(rows, columns)
+    return (
+        points,
+        np.full(len(points), k),
+        smooth[rows, columns].cpu().numpy(),
+        np.full(len(points), REFERENCE_DIAMETER, np.float32),
+    )
+
+
+def _proposals(looked: Tiles) -> tuple[Tensor, Tensor, NDArray[np.float64], NDArray[np.float32]]:
+    """Return grid cells, centres (working pixels of the tile) and probabilities of proposals."""
+    p = object_probability(looked.proposals.objectness[0, 0])
+    rows, columns = find_peaks(p, LEAST_OBJECT)
+    points = grid_to_working(rows, columns, looked.proposals.offset[0])
+    return rows, columns, points, p[rows, columns].cpu().numpy()
+
+
+def _diameters(looked: Tiles, rows: Tensor, columns: Tensor) -> NDArray[np.float32]:
+    """Return the diameters of proposals, working pixels."""
+    size = looked.proposals.size[0, 0, rows, columns].clamp(-1.5, 1.5).exp()
+    return (REFERENCE_DIAMETER * size).cpu().numpy()
+
+
+def _core_cells(grid: TileGrid, tile: Tile) -> tuple[int, int, int, int]:
+    """Return row, column, height, width of the core on the tile's own grid of stride 4."""
+    y, x, _, _ = grid.read_box(tile)
+    top, left, bottom, right = grid.core(tile)
+    row, column = (top - y) // GRID_STRIDE, (left - x) // GRID_STRIDE
+    return row, column, -(-(bottom - top) // GRID_STRIDE), -(-(right - left) // GRID_STRIDE)
+
+
+def _random_ground(grid: TileGrid, tile: Tile) -> tuple[Tensor, Tensor]:
+    """Draw grid cells of the core, the same at every visit."""
+    row, column, height, width = _core_cells(grid, tile)
+    rng = np.random.default_rng(tile)
+    cells = rng.integers((row, column), (row + height, column + width), (GROUND_CELLS, 2))
+    return torch.from_numpy(cells[:, 0]), torch.from_numpy(cells[:, 1])
+
+
+def _in_core(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which points, working pixels of the tile, lie in its core."""
+    y, x, _, _ = grid.read_box(tile)
+    top, left, bottom, right = grid.core(tile)
+    inside = (points + (y, x) >= np.array([top, left]) - 0.5) & (
+        points + (y, x) < np.array([bottom, right]) - 0.5
+    )
+    return inside.all(1)
+
+
+def _to_level0(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn working pixels of a tile into level-0 pixels of the slide."""
+    y, x, _, _ = grid.read_box(tile)
+    return grid.to_level0(points + (y, x))
+
+
+def _mean_factor(grid: TileGrid) -> float:
+    return float(np.sqrt(grid.factor[0] * grid.factor[1]))
+
+
+def _size(looked: Tiles) -> int:
+    """Return the bytes a remembered tile takes."""
+    tensors = [*looked.proposals, looked.cells]
+    tensors += [t for t in (looked.mask_features, looked.nucleus) if t is not None]
+    return sum(t.numel() * t.element_size() for t in tensors)

@@ -293,22 +293,22 @@ class Binding:
         self.viewer.layers.selection.active = self.clicks.layer
 
     def _show_heat(self) -> None:
-        """Draw the current class's heat, as soon as there is some."""
+        """Draw the current class's heat; nothing while there is none. Background keeps the last."""
+        last = self.heat.shown[0] if self.heat.shown is not None else None
+        name = self.current if self.current != BACKGROUND else last
+        color = self.colors().get(name) if name is not None else None
         predictions = self.session.predictions.get(self.slide_id)
-        if predictions is None or not self.visible["heat"]:
-            return
-        name, color = self.current, self.colors().get(self.current)
-        pyramid = predictions.heat.get(name)
-        if color is None or name == BACKGROUND or pyramid is None:
-            return
-        fresh = self.heat.layer is None
-        if fresh or self.heat.shown != (name, color) or not self.heat.draws(pyramid):
+        pyramid = predictions.heat.get(name) if predictions is not None and name else None
+        if name is None or color is None or pyramid is None:
+            self.heat.close()
+        elif self.visible["heat"] and not self.heat.draws(pyramid, name, color):
+            fresh = self.heat.layer is None
             active = self.viewer.layers.selection.active
-            self.heat.show(pyramid, name, color)
+            layer = self.heat.show(pyramid, name, color)
             self.viewer.layers.selection.active = active
-        if fresh and self.heat.layer is not None:
-            self.heat.layer.opacity = self.opacity
-            keys.bind(self.heat.layer, self._actions)
+            if fresh:
+                layer.opacity = self.opacity
+                keys.bind(layer, self._actions)
 
     def _add_regions(self) -> None:
         self.regions = RegionLayer(

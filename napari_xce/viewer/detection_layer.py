@@ -162,7 +162,7 @@ class DetectionLayer:
             size=self.diameter_px,
             face_color="transparent",
             border_color="white",
-            border_width=0.12,
+            border_width=0.09,
             canvas_size_limits=(4, 200),
             **placement(self._slide_layer),
         )

@@ -51,21 +51,22 @@ class HeatLayer:
         self.layer: Image | None = None
         self.shown: tuple[str, str] | None = None  # the class drawn and its colour
 
-    def show(self, pyramid: HeatPyramid, name: str, color: str) -> None:
+    def show(self, pyramid: HeatPyramid, name: str, color: str) -> Image:
         """Draw this class's pyramid from now on; a layer that was removed comes back."""
         colormap = class_colormap(name, color)
         if self.layer is None or self.layer not in self._viewer.layers:
             self.layer = self._add(pyramid, colormap)
         else:
-            if not self.draws(pyramid):
+            if self._pyramid is not pyramid:
                 self.layer.data = pyramid.levels
             self.layer.colormap = colormap
         self._pyramid = pyramid
         self.shown = (name, color)
+        return self.layer
 
-    def draws(self, pyramid: HeatPyramid) -> bool:
-        """Tell whether this is the pyramid on display."""
-        return self._pyramid is pyramid
+    def draws(self, pyramid: HeatPyramid, name: str, color: str) -> bool:
+        """Tell whether this is what the layer draws already."""
+        return self.layer is not None and self._pyramid is pyramid and self.shown == (name, color)
 
     def follow(self) -> None:
         """Lie on the slide's layer again, after it moved."""

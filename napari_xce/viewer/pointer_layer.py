@@ -41,7 +41,7 @@ class PointerLayer:
             size=diameter_px,
             face_color="transparent",
             border_color="#ffd400",
-            border_width=0.06,
+            border_width=0.09,
             canvas_size_limits=(2, 10_000),
             **placement(self._slide_layer),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
+from napari_xce.slides.level import LevelArray
 from napari_xce.slides.slide import Slide
 from napari_xce.viewer.frame import mark, role_of
 
@@ -56,9 +57,11 @@ def add_slide_layer(viewer: ViewerModel, slide: Slide) -> Image:
 
 
 def layer_of(viewer: ViewerModel, slide: Slide) -> Image | None:
-    """Return the layer that shows this very slide, by reference, or None."""
+    """Return the layer that shows this slide, opened by us or by our reader, or None."""
     for layer in slide_layers(viewer):
         level = layer.data[0] if layer.multiscale else layer.data
-        if level is slide.levels[0]:
+        if isinstance(level, LevelArray) and (
+            level.slide is slide or level.slide.fingerprint == slide.fingerprint
+        ):
             return layer
     return None

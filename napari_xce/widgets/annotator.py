@@ -7,7 +7,9 @@ GUI thread only. Every method may raise an XceError whose sentence the dock show
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from napari_xce.session import Session
 from napari_xce.slides import open_slide
 from napari_xce.slides.slide import Slide
 from napari_xce.viewer.binding import Binding, Hooks
-from napari_xce.viewer.slide_layer import add_slide_layer, layer_of, slide_of
+from napari_xce.viewer.slide_layer import add_slide_layer, layer_of, slide_layers, slide_of
 from napari_xce.widgets.sessions import session_for
 
 if TYPE_CHECKING:
@@ -91,6 +93,24 @@ class Annotator:
         self.waiting = None
         self._bind(slide_id, layer)
 
+    def rename_class(self, name: str, new: str) -> None:
+        """Give a class another name, in what was predicted too."""
+        assert self.session is not None
+        self.session.store.rename_class(name, new)
+        for predictions in self.session.predictions.values():
+            predictions.rename_class(name, new.strip())
+        if self.binding is not None and self.binding.current == name:
+            self.binding.set_class(new.strip())
+
+    def delete_class(self, name: str) -> None:
+        """Delete a class with its clicks, and what was predicted of it."""
+        assert self.session is not None
+        self.session.store.delete_class(name)
+        for predictions in self.session.predictions.values():
+            predictions.drop_class(name)
+        if self.binding is not None and self.binding.current == name:
+            self.binding.set_class(self.session.classes[-1].name)
+
     def release_slide(self) -> None:
         """Let go of the slide: its layers go, the session stays."""
         if self.binding is not None:
@@ -105,6 +125,7 @@ class Annotator:
             self.engine.shutdown()
             self.engine = None
         if self.session is not None:
+            self._keep_shown_slides()
             self.session.close()
             self.session = None
         self.learning = False
@@ -137,6 +158,14 @@ class Annotator:
         self.engine.pause()
         self.engine.start()
 
+    def _keep_shown_slides(self) -> None:
+        """Take slides that a layer still shows out of the session, which would close them."""
+        assert self.session is not None
+        shown = [slide_of(layer) for layer in slide_layers(self.viewer)]
+        for slide_id, slide in list(self.session.slides.items()):
+            if any(slide is other for other in shown):
+                del self.session.slides[slide_id]
+
     def _id_of(self, slide: Slide) -> str:
         """Return the slide's id in the session; one that is not in it yet is added."""
         assert self.session is not None
@@ -158,29 +187,31 @@ class Annotator:
 
 
 class Jobs:
-    """Short jobs beside the GUI, such as an export: one at a time, each answered once in
-    :meth:`finished`.
-    """
+    """Short jobs beside the GUI, such as an export: one after the other, each answered once."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
-        self._running: list[tuple[str, Future[str]]] = []
+        self._running: list[Job] = []
 
-    def start(self, what: str, job: object) -> None:
-        """Start a job; `what` says in words what it does."""
-        self._running.append((what, self._pool.submit(job)))  # type: ignore[arg-type]
+    def start(self, what: str, job: Callable[[], str], show: Callable[[str], None]) -> None:
+        """Start a job that returns words; `show` gets them on the thread that asks `finished`."""
+        self._running.append(Job(what, self._pool.submit(job), show))
 
-    @property
-    def busy(self) -> str | None:
-        """What is running, in words."""
-        return self._running[0][0] if self._running else None
-
-    def finished(self) -> list[Future[str]]:
+    def finished(self) -> list[Job]:
         """Return the jobs that ended since the last call."""
-        done = [future for _, future in self._running if future.done()]
-        self._running = [(what, future) for what, future in self._running if not future.done()]
+        done = [job for job in self._running if job.future.done()]
+        self._running = [job for job in self._running if not job.future.done()]
         return done
 
     def close(self) -> None:
-        """Wait for the running job; the others are dropped."""
+        """Wait for the running job; those that wait are dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What it does in words, its outcome, and what shows that."""
+
+    what: str
+    future: Future[str]
+    show: Callable[[str], None]

@@ -30,7 +30,7 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
     thresholds = dict(session.thresholds)
     in_view = store.counts(thresholds, binding.box) if binding.box is not None else {}
     on_slide = store.counts(thresholds)
-    done = store.tiles()
+    done = predictions.revisions
     view_mm2 = _area_mm2(binding, _view_tiles(binding), binding.box)
     slide_mm2 = _area_mm2(binding, list(done), None)
     rows = [
@@ -55,7 +55,7 @@ def freshness(binding: Binding) -> str:
     predictions = binding.session.predictions.get(binding.slide_id)
     if predictions is None or binding.box is None:
         return ""
-    done = predictions.detections.tiles()
+    done = predictions.revisions
     wanted = _tiles_in(binding, binding.box)
     if wanted is None:
         return "View: too wide to be predicted; zoom in"
@@ -81,7 +81,7 @@ def _tiles_in(binding: Binding, box: Box) -> list[tuple[int, int]] | None:
 
 def _view_tiles(binding: Binding) -> list[tuple[int, int]]:
     """Return the predicted tiles in view."""
-    done = binding.session.predictions[binding.slide_id].detections.tiles()
+    done = binding.session.predictions[binding.slide_id].revisions
     if binding.box is None:
         return []
     tiles = _tiles_in(binding, binding.box)

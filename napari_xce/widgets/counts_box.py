@@ -110,7 +110,7 @@ class CountsBox(Section):
             done, total, left = done_of
             self.progress.setMaximum(max(total, 1))
             self.progress.setValue(done)
-            self.progress.setFormat("%p %" + (f" · {_time(left)} left" if left else ""))
+            self.progress.setFormat("%p %" + (f" · {_time(left)} left" if done and left else ""))
 
 
 def _density(value: float | None) -> str:

@@ -90,6 +90,9 @@ class AnnotatorDock(QWidget):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
+        self._typed = QTimer(self)
+        self._typed.setSingleShot(True)  # once Qt itself is done with the focus
+        self._typed.timeout.connect(lambda: focus_canvas(self.viewer))
         self._listen(True)
         annotator, jobs = self.annotator, self._jobs
         self.destroyed.connect(lambda: (annotator.shutdown(), jobs.close()))
@@ -141,8 +144,8 @@ class AnnotatorDock(QWidget):
         """Ask the engine what is new and show it."""
         for message in self._try(self.annotator.tick) or []:
             self._show_message(message)
-        for future in self._jobs.finished():
-            self._try(lambda future=future: show_info(future.result()))
+        for job in self._jobs.finished():
+            self._try(lambda job=job: job.show(job.future.result()))
         session = self.annotator.session
         if session is not None and session.store.revision != self._seen_revision:
             self._seen_revision = session.store.revision
@@ -206,8 +209,8 @@ class AnnotatorDock(QWidget):
         self.export = ExportBox()
         inside = QWidget()
         rows = QVBoxLayout(inside)
-        rows.setContentsMargins(8, 6, 8, 6)
-        rows.setSpacing(8)
+        rows.setContentsMargins(8, 4, 8, 4)
+        rows.setSpacing(5)
         for group in self._groups():
             rows.addWidget(group)
         rows.addStretch(1)
@@ -245,12 +248,10 @@ class AnnotatorDock(QWidget):
         self.classes.chosen.connect(self._choose_class)
         self.classes.added.connect(self._add_class)
         self.classes.edited.connect(self._focus_canvas)
-        self.classes.renamed.connect(self._on_store("rename_class"))
-        self.classes.rekeyed.connect(
-            lambda name, key: self._on_store("set_class_key")(name, key or None)
-        )
-        self.classes.recolored.connect(self._on_store("recolor_class"))
-        self.classes.deleted.connect(self._on_store("delete_class"))
+        self.classes.renamed.connect(self._rename_class)
+        self.classes.rekeyed.connect(self._rekey_class)
+        self.classes.recolored.connect(self._recolor_class)
+        self.classes.deleted.connect(self._delete_class)
         self.learn.learn.connect(self._learn)
         self.learn.head_chosen.connect(self._set_head)
         self.show_box.toggled.connect(self._show_overlay)
@@ -328,21 +329,21 @@ class AnnotatorDock(QWidget):
             self._show_classes()
             self.classes.edit_name(added.name)
 
-    def _on_store(self, method: str) -> Callable[..., None]:
-        """Return what calls a method of the store and shows the classes as they then are."""
+    def _rename_class(self, name: str, new: str) -> None:
+        self._change_classes(lambda: self.annotator.rename_class(name, new))
 
-        def call(*args: Any) -> None:
-            session, binding = self.annotator.session, self.annotator.binding
-            if session is None:
-                return
-            renames = method == "rename_class" and binding is not None
-            self._try(lambda: getattr(session.store, method)(*args))
-            names = [found.name for found in session.classes]
-            if binding is not None and binding.current not in names:
-                binding.set_class(args[1] if renames and args[1] in names else names[-1])
-            self._show_classes()
+    def _delete_class(self, name: str) -> None:
+        self._change_classes(lambda: self.annotator.delete_class(name))
 
-        return call
+    def _rekey_class(self, name: str, key: str) -> None:
+        self._change_classes(lambda: self.annotator.session.store.set_class_key(name, key or None))
+
+    def _recolor_class(self, name: str, color: str) -> None:
+        self._change_classes(lambda: self.annotator.session.store.recolor_class(name, color))
+
+    def _change_classes(self, change: Callable[[], None]) -> None:
+        self._try(change)
+        self._show_classes()
 
     def _learn(self, on: bool) -> None:
         if self.annotator.engine is None:
@@ -407,7 +408,7 @@ class AnnotatorDock(QWidget):
             session.export(path, slide=slide_id)
             return f"Exported to {path}"
 
-        self._jobs.start("export", job)
+        self._jobs.start("export", job, show_info)
         self.show_note(f"Exporting to {path}…")
 
     def _import(self, path: str) -> None:
@@ -451,7 +452,7 @@ class AnnotatorDock(QWidget):
             self.slide.show_size("No slide yet", ask=False)
         if session is not None:
             self.learn.show_head(session.head)
-            self.status.show_device(session.device)
+            self._jobs.start("device", lambda: f"on {session.device}", self.status.show_device)
             self.show_box.show_masks_possible(session.head == "unet")
         self.status.plot.clear()
         self.counts.show_progress(None)
@@ -503,11 +504,13 @@ class AnnotatorDock(QWidget):
         annotator = self.annotator
         stands = annotator.session.store.annotations() if annotator.session is not None else ()
         self.learn.show_state(annotator.learning, ready=len(stands) > 0)
-        self.hint.setText(next_step(annotator, len(stands)))
+        words = next_step(annotator, len(stands))
+        if words != self.hint.text():
+            self.hint.setText(words)
 
     def _focus_canvas(self) -> None:
         """Give the keys back to the canvas after typing."""
-        QTimer.singleShot(0, self, lambda: focus_canvas(self.viewer))
+        self._typed.start()
 
     def _drop_ring(self) -> None:
         if self._ring is not None:

@@ -35,8 +35,8 @@ def next_step(annotator: Annotator, clicks: int) -> str:
     if binding is None:
         return "Start here: open a slide, or choose an image below."
     if clicks < ENOUGH_CLICKS:
-        more = "a few cells" if clicks == 0 else "a few more cells"
-        return f"1. Click {more} of the class “{binding.current}” on the slide."
+        more = "Zoom in and click a few cells" if clicks == 0 else "Click a few more cells"
+        return f"1. {more} of the class “{binding.current}”."
     if not annotator.learning:
         return "2. Press Learn. Then go on clicking: it follows."
     return "3. Put right what is wrong: click missed cells, X on false ones, N for where to look."

@@ -21,6 +21,7 @@ class LearnBox(Section):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self._learning = False
+        self._shown: tuple[bool, bool] | None = None
         self.toggle = button("Learn", "", self._toggle)
         self.head = QComboBox()
         self.head.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -33,7 +34,9 @@ class LearnBox(Section):
 
     def show_state(self, learning: bool, ready: bool) -> None:
         """Show whether it learns; without clicks (`ready` False) the button is not pressed yet."""
-        self._learning = learning
+        if self._shown == (learning, ready):
+            return
+        self._shown, self._learning = (learning, ready), learning
         self.toggle.setText("Pause" if learning else "Learn")
         self.toggle.setEnabled(learning or ready)
         self.toggle.setStyleSheet(GO if ready and not learning else GREY)

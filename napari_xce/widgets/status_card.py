@@ -88,14 +88,14 @@ class StatusCard(QFrame):
         self, state: str, revision: int, steps_per_second: float, loss: float | None, message: str
     ) -> None:
         """Show a status of the engine's."""
-        self.state.setText(f"{state} · revision {revision}" if revision else state)
-        parts = [message] if message else []
-        parts += [self.device] if self.device else []
+        self.state.setText(state.capitalize())
+        parts = [f"revision {revision}"] if revision else []
         if steps_per_second > 0:
             parts.append(f"{steps_per_second:.1f} steps/s")
         if loss is not None and math.isfinite(loss):
             parts.append(f"loss {loss:.3g}")
             self.plot.add(loss)
+        parts += [text for text in (self.device, message) if text]
         self.speed.set_full_text(" · ".join(parts))
 
     def show_device(self, device: str) -> None:

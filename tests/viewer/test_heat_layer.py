@@ -94,7 +94,7 @@ def test_other_class_brings_its_own_pyramid_and_colour(
     heat.show(other, "stroma", "#009e73")
     assert heat.layer is not None
     assert sum(layer.name == "xce: heat" for layer in viewer.layers) == 1
-    assert heat.draws(other)
+    assert heat.draws(other, "stroma", "#009e73")
     assert _drawn(heat).max() == 99
     np.testing.assert_allclose(heat.layer.colormap.colors[-1][:3], (0, 0x9E / 255, 0x73 / 255))
 

@@ -1,0 +1,175 @@
+"""The hands of a pathologist: clicks, tiny drags and keys on the canvas, as real events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMessageBox
+
+from napari_xce.engine import SuggestionsReady
+from napari_xce.slides.slide import Slide
+from napari_xce.suggestions import Suggestion
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def ready(window: Any, noise: Slide) -> Any:
+    """Return a window with a slide, zoomed in on its upper left quarter."""
+    window.show(noise)
+    window.viewer.scene.camera.center = (0, 75, 100)  # um
+    window.viewer.scene.camera.zoom = 4  # 2 screen px per pixel
+    window.settle()
+    return window
+
+
+def test_click_is_a_point_of_the_class_at_that_place(ready: Any) -> None:
+    ready.click((150, 210))
+    stands = ready.session.annotations()
+    assert stands.labels.tolist() == ["cell"]
+    np.testing.assert_allclose(stands.points, [[150, 210]], atol=0.5)  # one screen px
+    assert ready.engine.times("annotations_changed") >= 1
+
+
+def test_tiny_drag_is_still_a_click_where_pressed(ready: Any) -> None:
+    center = ready.viewer.scene.camera.center
+    places = [(150, 210), (100, 300), (120, 120)]
+    for place, wander in zip(places, (2, 5, 9), strict=True):
+        ready.drag(ready.spot(place), wander)
+    np.testing.assert_allclose(ready.session.annotations().points, places, atol=0.5)
+    np.testing.assert_allclose(ready.viewer.scene.camera.center, center)
+
+
+def test_long_drag_pans_and_adds_nothing(ready: Any) -> None:
+    center = ready.viewer.scene.camera.center
+    ready.drag(ready.spot((150, 210)), 100, steps=10)
+    assert len(ready.session.annotations()) == 0
+    moved = (center[-1] - ready.viewer.scene.camera.center[-1]) * ready.viewer.scene.camera.zoom
+    assert moved > 60
+    ready.click((150, 210))  # and clicking goes on
+    assert len(ready.session.annotations()) == 1
+
+
+def test_napari_alone_loses_a_click_that_wanders(ready: Any) -> None:
+    """Contract: when this fails, ``forgive_small_drags`` can go."""
+    bare = ready.viewer.add_points(ndim=2)
+    bare.mode = "add"
+    ready.drag(ready.spot((150, 210)), 7)
+    assert len(bare.data) == 0
+
+
+def test_right_button_adds_nothing(ready: Any) -> None:
+    spot = ready.spot((150, 210))
+    QTest.mouseClick(ready.canvas, Qt.MouseButton.RightButton, pos=spot)
+    assert len(ready.session.annotations()) == 0
+
+
+def test_no_click_of_many_fast_ones_is_lost(ready: Any) -> None:
+    spots = [ready.spot((100, 120)) + QPoint(20 * i, 15 * (i % 3)) for i in range(12)]
+    for spot in spots:
+        QTest.mouseClick(ready.canvas, Qt.MouseButton.LeftButton, pos=spot)
+    assert len(ready.session.annotations()) == 12
+
+
+def test_digit_switches_the_class_of_the_next_click(ready: Any) -> None:
+    ready.session.add_class("tumour")
+    ready.press(Qt.Key.Key_2)
+    ready.click((150, 210))
+    ready.press(Qt.Key.Key_0)
+    ready.click((100, 300))
+    ready.press(Qt.Key.Key_1)
+    ready.click((120, 120))
+    stands = ready.session.annotations()
+    assert stands.labels.tolist() == ["tumour", "background", "cell"]
+    assert stands.kinds.tolist() == ["point", "rejection", "point"]
+    assert ready.dock.classes.current() == "cell"
+
+
+def test_digit_on_the_slide_layer_is_a_class_and_no_transform(ready: Any) -> None:
+    slide_layer = ready.binding.slide_layer
+    ready.viewer.layers.selection.active = slide_layer
+    ready.press(Qt.Key.Key_2)  # napari: transform mode, where a drag moves the slide
+    assert str(slide_layer.mode) == "pan_zoom"
+    ready.press(Qt.Key.Key_1)
+    assert ready.viewer.layers.selection.active is ready.binding.clicks.layer
+
+
+def test_x_rejects_the_predicted_cell_under_the_cursor(ready: Any) -> None:
+    ready.engine.find(ready.binding.slide_id, [[150, 210], [200, 260]])
+    ready.qtbot.waitUntil(lambda: len(ready.layer("xce: cells").data) == 2)
+    ready.hover((152, 208))
+    ready.press(Qt.Key.Key_X)
+    ready.settle()
+    stands = ready.session.annotations()
+    assert stands.kinds.tolist() == ["rejection"]
+    np.testing.assert_allclose(stands.points, [[150, 210]])  # the cell's place, not the cursor's
+    assert ready.layer("xce: cells").data.tolist() == [[200, 260]]
+
+
+def test_x_on_an_own_click_takes_it_away(ready: Any) -> None:
+    ready.click((150, 210))
+    ready.hover((150, 210))
+    ready.press(Qt.Key.Key_X)
+    assert len(ready.session.annotations()) == 0
+
+
+def test_x_beside_everything_says_so(ready: Any) -> None:
+    ready.hover((150, 210))
+    ready.press(Qt.Key.Key_X)
+    assert "No predicted cell" in ready.viewer.status
+
+
+def test_undo_and_redo_by_key(ready: Any) -> None:
+    ready.click((150, 210))
+    ready.click((100, 300))
+    ready.press(Qt.Key.Key_Z, CTRL)
+    assert len(ready.layer("xce: clicks").data) == 1
+    assert "Undone" in ready.viewer.status
+    ready.press(Qt.Key.Key_Z, CTRL)
+    ready.press(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert len(ready.session.annotations()) == 1
+    assert len(ready.layer("xce: clicks").data) == 1
+
+
+def test_n_flies_to_the_suggestion_and_says_why(ready: Any) -> None:
+    ready.press(Qt.Key.Key_N)
+    name, slide_id, count, box = ready.engine.told[-1]
+    assert (name, slide_id, count) == ("suggest", ready.binding.slide_id, 1)
+    assert box == ready.binding.box
+    place = Suggestion((500.0, 700.0), "It looks like nothing you clicked", 0.5)
+    ready.engine.say(SuggestionsReady(slide_id, (place,)))
+    ready.settle()
+    np.testing.assert_allclose(ready.viewer.scene.camera.center[-2:], (250, 350))
+    assert ready.dock.suggest.reason.text() == "It looks like nothing you clicked"
+    assert ready.layer("xce: look here").data.tolist() == [[500, 700]]
+    ready.click((500, 700))  # the ring is in nobody's way
+    assert "xce: look here" not in ready.viewer.layers
+
+
+def test_question_mark_shows_the_keys(ready: Any) -> None:
+    ready.press(Qt.Key.Key_Question, SHIFT)
+    boxes = ready.dock.findChildren(QMessageBox)
+    assert len(boxes) == 1
+    assert "Ctrl+Z" in boxes[0].text()
+    boxes[0].close()
+
+
+def test_region_drawn_with_the_mouse_is_reviewed(ready: Any) -> None:
+    ready.dock.suggest.region.click()
+    start = ready.spot((100, 100))
+    QTest.mousePress(ready.canvas, Qt.MouseButton.LeftButton, pos=start)
+    for step in range(1, 6):
+        QTest.mouseMove(ready.canvas, start + QPoint(20 * step, 16 * step))
+        ready.qtbot.wait(10)
+    QTest.mouseRelease(ready.canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(100, 80))
+    ready.qtbot.wait(30)
+    stands = ready.session.annotations()
+    assert stands.kinds.tolist() == ["region"]
+    np.testing.assert_allclose(np.ptp(stands.polygons[0], axis=0), (40, 50), atol=2)
+    ready.click((200, 300))  # back to clicking
+    assert ready.session.annotations().kinds.tolist() == ["region", "point"]

@@ -19,8 +19,11 @@ from napari_xce.learning.heads import CELL_SIZE
 
 Points = NDArray[np.float64]
 TileKey = tuple[str, tuple[int, int]]  # slide id, (row, column)
-#: A click names the proposal within this share of the proposal's diameter, and at least ...
-SNAP_SHARE = 0.6
+#: A click names the proposal within this share of its diameter, or of a usual cell's if larger.
+SNAP_SHARE = 0.5
+#: What lies on a ring of this radius (share of a cell's diameter) around a click, and not near
+#: another click, is not the middle of a cell (the ring of Qu et al., IEEE TMI 2020).
+RING_RADIUS, NOT_NEAR = 0.65, 0.45
 #: Proposals less likely than this to be nuclei teach nothing.
 LEAST_OBJECT = 0.25
 #: Unannotated rows used in one fit; more change nothing but the time.
@@ -45,6 +48,8 @@ class Observation:
         One for each proposal.
     ground_points, ground_vectors : ndarray, shape (M, 2) and (M, CELL_SIZE)
         Grid cells drawn at random.
+    cell_diameter : float
+        Of a usual cell, level-0 pixels.
     """
 
     points: Points
@@ -53,14 +58,17 @@ class Observation:
     vectors: NDArray[np.float32]
     ground_points: Points
     ground_vectors: NDArray[np.float32]
+    cell_diameter: float
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """A click or rejection as the network sees it: the vector at its place."""
+    """A click or rejection as the network sees it: the vector at its place and those around it."""
 
     point: tuple[float, float]
     vector: NDArray[np.float32]
+    ring_points: Points
+    ring_vectors: NDArray[np.float32]
     tile: TileKey
 
 
@@ -94,8 +102,7 @@ class TrainingRows:
 class Memory:
     """Remember proposals by tile and vectors by annotation."""
 
-    def __init__(self, snap_radius: float) -> None:
-        self.snap_radius = snap_radius
+    def __init__(self) -> None:
         self.tiles: dict[TileKey, Observation] = {}
         self._clicks: dict[str, Click] = {}
 
@@ -120,11 +127,9 @@ class Memory:
         click = self._clicks.get(id)
         return click is not None and click.point == (point[0], point[1])
 
-    def remember_click(
-        self, id: str, point: NDArray[np.float64], vector: NDArray[np.float32], tile: TileKey
-    ) -> None:
-        """Remember the vector at the place of an annotation."""
-        self._clicks[id] = Click((float(point[0]), float(point[1])), vector, tile)
+    def remember_click(self, id: str, click: Click) -> None:
+        """Remember what the network sees at the place of an annotation."""
+        self._clicks[id] = click
 
     def click_vectors(self) -> NDArray[np.float32]:
         """Return the vectors of all clicks remembered, shape (M, CELL_SIZE)."""
@@ -189,8 +194,8 @@ class Memory:
         for row, proposal in enumerate(snap):
             if proposal >= 0:
                 vectors[row] = seen.vectors[proposal]
-        ground_state = np.where(_reviewed(said, seen.ground_points), OTHER, UNANNOTATED)
-        ground_state[_near(seen.ground_points, points, self.snap_radius)] = _UNUSED
+        clicks = [self._clicks[i] for i in said.ids[spots]]
+        ground = _ground_rows(said, seen, points, clicks)
         return _SlideRows(
             labels,
             snap >= 0,
@@ -199,7 +204,7 @@ class Memory:
             else np.ones(len(snap)),
             np.array(vectors).reshape(len(labels), -1) if len(labels) else seen.vectors[:0],
             Rows(seen.vectors, state, seen.objects.astype(np.float64)),
-            Rows(seen.ground_vectors, ground_state, np.ones(len(seen.ground_points))),
+            ground,
         )
 
     def _snap(self, points: Points, seen: Observation) -> NDArray[np.int64]:
@@ -207,7 +212,7 @@ class Memory:
         out = np.full(len(points), -1)
         if len(points) and len(seen.points):
             distance, nearest = cKDTree(seen.points).query(points)
-            reach = np.maximum(self.snap_radius, SNAP_SHARE * seen.diameters[nearest])
+            reach = SNAP_SHARE * np.maximum(seen.cell_diameter, seen.diameters[nearest])
             named = (distance <= reach) & (seen.objects[nearest] >= LEAST_OBJECT)
             out[named] = nearest[named]
         return out
@@ -235,7 +240,19 @@ def _each(said: Annotations) -> list[tuple[str, str]]:
 def _concatenate(seen: list[Observation]) -> Observation:
     """Join the observations of a slide's tiles."""
     names = ("points", "objects", "diameters", "vectors", "ground_points", "ground_vectors")
-    return Observation(*(np.concatenate([getattr(s, name) for s in seen]) for name in names))
+    joined = (np.concatenate([getattr(s, name) for s in seen]) for name in names)
+    return Observation(*joined, cell_diameter=seen[0].cell_diameter)
+
+
+def _ground_rows(said: Annotations, seen: Observation, points: Points, clicks: list[Click]) -> Rows:
+    """Return the ground, unannotated or reviewed, and the rings around the clicks."""
+    near = NOT_NEAR * seen.cell_diameter
+    state = np.where(_reviewed(said, seen.ground_points), OTHER, UNANNOTATED)
+    state[_near(seen.ground_points, points, near)] = _UNUSED
+    ring_points = np.concatenate([np.empty((0, 2)), *(c.ring_points for c in clicks)])
+    ring_state = np.where(_near(ring_points, points, near), _UNUSED, OTHER)
+    vectors = np.concatenate([seen.ground_vectors, *(c.ring_vectors for c in clicks)])
+    return Rows(vectors, np.concatenate([state, ring_state]), np.ones(len(vectors)))
 
 
 def _split_classes(

@@ -17,9 +17,9 @@ from napari_xce.learning.losses import BACKGROUND, UNANNOTATED
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 
 Points = NDArray[np.float64]
-#: A click's disc on pixels, and the ring around it that is safely not the middle of another cell
+#: A click's disc on pixels and, for a dense class, on the grid, and the ring around it that is safely not the middle of another cell
 #: (the ring of Qu et al., IEEE TMI 2020), as shares of the cell's diameter.
-DISC, RING_INNER, RING_OUTER = 0.3, 0.55, 0.8
+DISC, GRID_DISC, RING_INNER, RING_OUTER = 0.3, 0.2, 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ def grid_target(said: Said, size: int) -> NDArray[np.int64]:
         label = said.labels[nearest]
         target[(label == BACKGROUND) & (distance <= DISC * said.diameter)] = BACKGROUND
         _draw_rings(target, said, distance, nearest)
+        blob = said.ringed[nearest] & (distance <= GRID_DISC * said.diameter)
+        target[blob] = label[blob]
         cells = np.floor((said.points + 0.5) / GRID_STRIDE).astype(int)
         inside = ((cells >= 0) & (cells < side)).all(1)
         rows, columns = cells[inside].T

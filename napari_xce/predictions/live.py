@@ -21,7 +21,7 @@ from napari_xce.learning.calibration import calibrate
 from napari_xce.learning.click_learner import ClickModel, fit_clicks
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
-from napari_xce.learning.memory import Memory, Rows, TileKey
+from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
 from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.targets import Said
 from napari_xce.learning.trainer import CROP_SIZE, CropExample, Trainer
@@ -36,6 +36,8 @@ HOLD_OUT_EVERY = 4
 MOST_CROPS = 96
 #: Steps after which a fine-tuned copy is judged.
 STEPS_PER_TRIAL = 60
+#: Places looked at around each click.
+RING_POINTS = 8
 SPOTS = (POINT, REJECTION, MASK)
 
 
@@ -76,7 +78,7 @@ class LiveModel:
         self.revision = 0
         self.thresholds: dict[str, float] = {}
         self.predictor = Predictor(self.device)
-        self._memory = Memory(snap_radius=0.5 * REFERENCE_DIAMETER)
+        self._memory = Memory()
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
         self._fits: dict[str, ClickModel] = {}
@@ -109,10 +111,12 @@ class LiveModel:
         classes : list of str
             Names, without background, in their order.
         """
-        if classes != self.model.classes:
+        changed = classes != self.model.classes
+        if changed:
             self._set_classes(classes)
+        if changed or self._said is None or not _says_the_same(self._said, said):
+            self._trainer = None
         self._said = said
-        self._trainer = None
 
     def _set_classes(self, classes: list[str]) -> None:
         """Build the class layers anew; what the trunk has learnt stays."""
@@ -160,9 +164,18 @@ class LiveModel:
             return
         for i in range(len(self._said)):
             if self._key_of(self._said, i) == key:
-                point = self._said.points[i]
-                vector = self.predictor.vector_at(self.model, work, key[1], point)
-                self._memory.remember_click(str(self._said.ids[i]), point, vector, key)
+                self._memory.remember_click(str(self._said.ids[i]), self._look_at(i, work, key))
+
+    def _look_at(self, i: int, work: SlideAtWork, key: TileKey) -> Click:
+        """Return what the network sees at and around an annotation."""
+        assert self._said is not None
+        point = self._said.points[i]
+        radius = RING_RADIUS * REFERENCE_DIAMETER
+        turns = np.linspace(0, 2 * np.pi, RING_POINTS, endpoint=False)
+        ring = point + radius * np.column_stack([np.sin(turns), np.cos(turns)]) * work.grid.factor
+        here = np.concatenate([point[None], ring])
+        vectors = self.predictor.vectors_at(self.model, work, key[1], here)
+        return Click((float(point[0]), float(point[1])), vectors[0], ring, vectors[1:], key)
 
     def learn(self) -> bool:
         """Fit the classes to everything observed.
@@ -362,6 +375,15 @@ class LiveModel:
         self._trainer = None
         self._fits.clear()
         return card
+
+
+def _says_the_same(one: Annotations, other: Annotations) -> bool:
+    """Tell whether two states of the annotations would be learnt from alike."""
+    return (
+        np.array_equal(one.ids, other.ids)
+        and np.array_equal(one.points, other.points)
+        and np.array_equal(one.labels, other.labels)
+    )
 
 
 def _spread_columns(

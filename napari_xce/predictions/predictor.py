@@ -135,17 +135,23 @@ class Predictor:
             looked.cells[0][:, rows, columns].T.cpu().numpy(),
             _to_level0(work.grid, tile, grid_to_working(ground_rows, ground_columns)),
             looked.cells[0][:, ground_rows, ground_columns].T.cpu().numpy(),
+            REFERENCE_DIAMETER * _mean_factor(work.grid),
         )
 
-    def vector_at(
-        self, model: CellModel, work: SlideAtWork, tile: Tile, point: NDArray[np.float64]
+    def vectors_at(
+        self, model: CellModel, work: SlideAtWork, tile: Tile, points: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """Return the vector of the grid cell under a level-0 point of the tile's core."""
+        """Return the vectors of the grid cells under level-0 points in or around a tile's core.
+
+        Returns
+        -------
+        ndarray, float32, shape (N, CELL_SIZE)
+        """
         looked = self.look(model, work, tile)
         y, x, _, _ = work.grid.read_box(tile)
-        here = (work.grid.to_working(point[None])[0] - (y, x) + 0.5) // GRID_STRIDE
-        row, column = np.clip(here.astype(int), 0, np.array(looked.cells.shape[2:]) - 1)
-        return looked.cells[0, :, row, column].cpu().numpy()
+        here = (work.grid.to_working(points) - (y, x) + 0.5) // GRID_STRIDE
+        rows, columns = np.clip(here.astype(int), 0, np.array(looked.cells.shape[2:]) - 1).T
+        return looked.cells[0][:, rows, columns].T.cpu().numpy()
 
     @torch.no_grad()
     def predict(

@@ -117,7 +117,8 @@ def relight(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 def degrade(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Blur, add sensor noise, compress: what scanners do."""
     if rng.random() < 0.3:
-        pixels = ndimage.gaussian_filter(pixels, (s := rng.uniform(0.3, 1.3), s, 0))
+        sigma = rng.uniform(0.3, 1.3)
+        pixels = ndimage.gaussian_filter(pixels, (sigma, sigma, 0))
     if rng.random() < 0.2:
         noise = rng.normal(0, rng.uniform(1, 7), pixels.shape)
         pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)

@@ -36,7 +36,9 @@ class Device:
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Return the context in which the network is called."""
-        return torch.autocast(self.name, torch.bfloat16, enabled=self.bfloat16)
+        if not self.bfloat16:
+            return contextlib.nullcontext()  # not every device can be asked for autocast
+        return torch.autocast(self.name, torch.bfloat16)
 
     def pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return uint8 (B, H, W, 3) as float 0..1, (B, 3, H, W), channels last, on the device."""
@@ -63,7 +65,8 @@ def leave_a_core_free() -> None:
 @torch.no_grad()
 def _bfloat16_is_faster(device: torch.device) -> bool:
     """Time a typical convolution in both precisions."""
-    layer = nn.Conv2d(32, 32, 3, padding=1).to(device, memory_format=torch.channels_last)
+    layer = nn.Conv2d(32, 32, 3, padding=1)
+    layer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.zeros(1, 32, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):

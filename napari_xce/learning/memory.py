@@ -6,6 +6,7 @@ the click learner are put together. Owned by one thread at a time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,11 @@ class Memory:
                     del self.tiles[old]
                     break
 
+    def keep_clicks(self, ids: Iterable[str]) -> None:
+        """Forget the clicks that are not among these: they were taken back."""
+        standing = set(ids)
+        self._clicks = {id: click for id, click in self._clicks.items() if id in standing}
+
     def knows(self, id: str, point: NDArray[np.float64]) -> bool:
         """Tell whether the vector of an annotation at this place is remembered."""
         click = self._clicks.get(id)
@@ -180,7 +186,11 @@ class Memory:
         """Sort out clicks, proposals and ground of one slide."""
         seen = _concatenate([o for (s, _), o in self.tiles.items() if s == slide])
         spots = np.array(
-            [k in (POINT, REJECTION, MASK) and i in self._clicks for i, k in _each(said)], bool
+            [
+                kind in (POINT, REJECTION, MASK) and self.knows(id, point)
+                for id, kind, point in zip(said.ids, said.kinds, said.points, strict=True)
+            ],
+            bool,
         )
         points = said.points[spots]
         names = said.labels[spots]
@@ -233,15 +243,11 @@ class _SlideRows:
     ground: Rows
 
 
-def _each(said: Annotations) -> list[tuple[str, str]]:
-    return list(zip(said.ids.tolist(), said.kinds.tolist(), strict=True))
-
-
 def _concatenate(seen: list[Observation]) -> Observation:
     """Join the observations of a slide's tiles."""
     names = ("points", "objects", "diameters", "vectors", "ground_points", "ground_vectors")
-    joined = (np.concatenate([getattr(s, name) for s in seen]) for name in names)
-    return Observation(*joined, cell_diameter=seen[0].cell_diameter)
+    joined = {name: np.concatenate([getattr(s, name) for s in seen]) for name in names}
+    return Observation(**joined, cell_diameter=seen[0].cell_diameter)
 
 
 def _ground_rows(said: Annotations, seen: Observation, points: Points, clicks: list[Click]) -> Rows:
@@ -259,7 +265,8 @@ def _split_classes(
     labels: NDArray[np.int64], snapped: NDArray[np.bool_], n_classes: int
 ) -> tuple[list[int], list[int]]:
     """Tell the classes the trunk proposes from those it does not; unclicked ones are neither."""
-    proposed, dense = [], []
+    proposed: list[int] = []
+    dense: list[int] = []
     for k in range(n_classes):
         mine = labels == k + 1
         if mine.any():

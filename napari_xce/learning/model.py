@@ -151,20 +151,19 @@ class CellModel(nn.Module):
 
     def grid_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
         """Return log-probabilities-to-be of background and classes, (B, C + 1, h, w)."""
-        composed = self._compose(tiles, object_probability(tiles.proposals.objectness))
+        nucleus = object_probability(tiles.proposals.objectness)
+        composed = _combine(nucleus * self._kinds(tiles.cells) + self._dense(tiles.cells))
         return composed + self.yollo(tiles.cells) if corrected else composed
 
     def pixel_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
         """Return the same for pixels at stride 2, (B, C + 1, 2h, 2w); needs a mask."""
-        assert tiles.nucleus is not None and tiles.mask_features is not None
+        assert tiles.nucleus is not None
+        assert tiles.mask_features is not None
         kinds, dense = self._kinds(tiles.cells), self._dense(tiles.cells)
         composed = _combine(torch.sigmoid(tiles.nucleus) * double(kinds) + double(dense))
         if not corrected:
             return composed
         return composed + self.unet(tiles.mask_features, tiles.cells)
-
-    def _compose(self, tiles: Tiles, nucleus: Tensor) -> Tensor:
-        return _combine(nucleus * self._kinds(tiles.cells) + self._dense(tiles.cells))
 
     def _kinds(self, cells: Tensor) -> Tensor:
         """Return the probability of each proposed class, given a nucleus; others 0."""
@@ -194,6 +193,11 @@ class CellModel(nn.Module):
             Ends in ``.safetensors``.
         card : mapping
             What a reader should know; classes, head and format are added.
+
+        Raises
+        ------
+        ModelError
+            The files cannot be written; what was there is kept.
         """
         meta = {
             "format": FORMAT,
@@ -204,14 +208,22 @@ class CellModel(nn.Module):
             **card,
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        for name in ("kind_weight", "kind_bias", "dense_weight", "dense_bias"):
+        for name in _LAYER_TENSORS:
             tensors[f"layers.{name}"] = getattr(self.layers, name).cpu().contiguous()
-        aside = path.with_name(path.name + ".part")
-        save_file(tensors, aside, {"card": json.dumps(meta)})
-        aside.replace(path)
-        aside = path.with_suffix(".json.part")
-        aside.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-        aside.replace(path.with_suffix(".json"))
+        card_path = path.with_suffix(".json")
+        parts = [p.with_name(p.name + ".part") for p in (path, card_path)]
+        try:
+            save_file(tensors, parts[0], {"card": json.dumps(meta)})
+            parts[1].write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+            parts[0].replace(path)
+            parts[1].replace(card_path)
+        except (OSError, SafetensorError) as error:
+            for part in parts:
+                part.unlink(missing_ok=True)
+            raise ModelError(
+                f"The model cannot be written to {path} ({error}). Make room, or choose another "
+                "folder."
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> tuple[CellModel, dict[str, Any]]:
@@ -229,13 +241,10 @@ class CellModel(nn.Module):
             if card.get("format") != FORMAT:
                 raise ModelError(f"{path.name} is not a model of napari-xce (or of a newer one).")
             model = cls(card["classes"], card["head"])
-            model.layers = ClassLayers(
-                *(tensors.pop(f"layers.{n}") for n in _LAYER_TENSORS),
-                proposed=card["proposed"],
-                dense=card["dense"],
-            )
+            layers = {name: tensors.pop(f"layers.{name}") for name in _LAYER_TENSORS}
+            model.layers = ClassLayers(**layers, proposed=card["proposed"], dense=card["dense"])
             model.load_state_dict(tensors)
-        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The model {path.name} cannot be read ({type(error).__name__}): it is missing or "
                 "damaged. Choose another file, or learn again from the clicks."

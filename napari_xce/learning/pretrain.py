@@ -13,10 +13,10 @@ import argparse
 import copy
 import json
 import math
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,8 @@ from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 
 CROP = 160
 BATCH = 12
+#: Batches made ahead of the step that needs them.
+PREFETCHED = 8
 PEAK_RATE = 3e-3
 #: Share of crops drawn from each source.
 SHARES = {"brca": 0.66, "violet": 0.14, "grey": 0.05, "fluorescence": 0.09, "cbc": 0.06}
@@ -180,19 +182,19 @@ def read_sources(data: Path) -> dict[str, list[LabelledImage]]:
 
 def prefetched(sources: Sources, steps: int) -> Iterator[Batch]:
     """Yield batches that a second thread makes while the first one trains."""
-    ready: queue.Queue[Batch] = queue.Queue(8)
-    thread = threading.Thread(
-        target=lambda: [ready.put(sources.batch()) for _ in range(steps)], daemon=True
-    )
-    thread.start()
-    for _ in range(steps):
-        yield ready.get()
+    with ThreadPoolExecutor(1, "xce-crops") as maker:
+        ahead = deque(maker.submit(sources.batch) for _ in range(min(PREFETCHED, steps)))
+        for step in range(steps):
+            if step + PREFETCHED < steps:
+                ahead.append(maker.submit(sources.batch))
+            yield ahead.popleft().result()  # what went wrong there is raised here
 
 
 def train(images: dict[str, list[LabelledImage]], steps: int, seed: int, log: Path) -> ShippedModel:
     """Train for a number of steps and return the moving average of the weights."""
     torch.manual_seed(seed)
-    model, loss = ShippedModel().to(memory_format=torch.channels_last), Loss()
+    model, loss = ShippedModel(), Loss()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval().requires_grad_(False)
     parameters = [*model.parameters(), *loss.parameters()]
     optimizer = torch.optim.AdamW(parameters, PEAK_RATE, weight_decay=1e-3)

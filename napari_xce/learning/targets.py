@@ -17,8 +17,9 @@ from napari_xce.learning.losses import BACKGROUND, UNANNOTATED
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 
 Points = NDArray[np.float64]
-#: A click's disc on pixels and, for a dense class, on the grid, and the ring around it that is safely not the middle of another cell
-#: (the ring of Qu et al., IEEE TMI 2020), as shares of the cell's diameter.
+#: A click's disc on pixels and, for a dense class, on the grid, and the ring around it that is
+#: safely not the middle of another cell (the ring of Qu et al., IEEE TMI 2020), as shares of the
+#: cell's diameter.
 DISC, GRID_DISC, RING_INNER, RING_OUTER = 0.3, 0.2, 0.5, 0.8
 
 
@@ -31,7 +32,7 @@ class Said:
     points : ndarray, float64, shape (N, 2)
         Clicks and rejections.
     labels : ndarray, int64, shape (N,)
-        0 = rejected, k + 1 = class k.
+        0 = rejected, k + 1 = class k, -1 = there is a cell, but it is kept from learning.
     ringed : ndarray, bool, shape (N,)
         Whether the class is dense: no proposal separates its cells, so a ring must.
     masks : list of (polygon (M, 2), label)
@@ -71,11 +72,12 @@ def pixel_target(said: Said, size: int) -> NDArray[np.int64]:
     """Return the target of each pixel at stride 2, int64, shape (size / 2, size / 2)."""
     side = size // MASK_STRIDE
     target, distance, nearest = _canvas(said, side, MASK_STRIDE)
+    if len(said.points):
+        _draw_rings(target, said, distance, nearest)
     for polygon, label in said.masks:
         scaled = (polygon + 0.5) / MASK_STRIDE - 0.5
         target[polygon2mask((side, side), scaled)] = label
     if len(said.points):
-        _draw_rings(target, said, distance, nearest)
         disc = distance <= DISC * said.diameter
         target[disc] = said.labels[nearest[disc]]
     return target
@@ -92,9 +94,12 @@ def _canvas(
         distance, nearest = cKDTree(said.points).query(where)
     else:
         distance, nearest = np.full((side, side), np.inf), np.zeros((side, side), int)
+    free = distance > RING_INNER * said.diameter
+    if len(said.points):
+        free |= said.labels[nearest] == BACKGROUND  # nothing is spared around a rejection
     for polygon in said.regions:
         inside = polygon2mask((side, side), (polygon + 0.5) / stride - 0.5)
-        target[inside & (distance > RING_INNER * said.diameter)] = BACKGROUND
+        target[inside & free] = BACKGROUND
     return target, distance, nearest
 
 

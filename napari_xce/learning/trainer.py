@@ -9,7 +9,7 @@ is not finite is undone. One thread at a time.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_xce.learning.devices import Device
-from napari_xce.learning.losses import UNANNOTATED, ExclusiveCrossEntropy
+from napari_xce.learning.losses import BACKGROUND, UNANNOTATED, ExclusiveCrossEntropy
 from napari_xce.learning.model import CellModel
 from napari_xce.learning.targets import Said, grid_target, pixel_target
 from napari_xce.learning.trunk import GRID_STRIDE
@@ -50,10 +50,14 @@ class CropExample:
     held_out: NDArray[np.int64]
 
     def training_said(self) -> Said:
-        """Return what was said without the held-out clicks."""
-        keep = np.setdiff1d(np.arange(len(self.said.points)), self.held_out)
-        s = self.said
-        return Said(s.points[keep], s.labels[keep], s.ringed[keep], s.masks, s.regions, s.diameter)
+        """Return what was said with the held-out clicks unlabelled.
+
+        They are not left out: what is said around them (a reviewed region, a neighbour's ring)
+        must not call their places background.
+        """
+        labels, ringed = self.said.labels.copy(), self.said.ringed.copy()
+        labels[self.held_out], ringed[self.held_out] = UNANNOTATED, False
+        return replace(self.said, labels=labels, ringed=ringed)
 
 
 class Trainer:
@@ -149,7 +153,7 @@ class Trainer:
 
     @torch.no_grad()
     def judge(self, model: CellModel, held_out: bool = True) -> float:
-        """Return how surely a model ranks clicks above places nobody annotated.
+        """Return how surely a model ranks clicks above places that are no click.
 
         Parameters
         ----------
@@ -161,9 +165,9 @@ class Trainer:
         Returns
         -------
         float
-            Mean over clicks of the share of unannotated cells that score lower, 0..1; NaN
-            without any click. Unannotated cells of the class pull it below 1 for every model
-            alike, so that only differences count.
+            Mean over clicks of the share of grid cells of their crop, unannotated or background,
+            that score lower, 0..1; NaN without any click. Unannotated cells of the class pull it
+            below 1 for every model alike, so that only differences count.
         """
         ranks = []
         for crop in self.crops:
@@ -176,19 +180,19 @@ class Trainer:
         return float(np.mean(ranks)) if ranks else float("nan")
 
     def _ranks(self, model: CellModel, crop: CropExample, rows: NDArray[np.int64]) -> list[float]:
-        """Rank some clicks of one crop among its unannotated cells."""
+        """Rank some clicks of one crop among its grid cells that are no click."""
         with self.device.autocast():
             logits = self._logits(model, self.device.pixels(crop.pixels[None]))
         p = logits.float().softmax(1)
         if model.head == "unet":
             p = F.avg_pool2d(p, 2)
         near = F.max_pool2d(p, 3, stride=1, padding=1)[0].cpu().numpy()
-        unknown = grid_target(crop.said, CROP_SIZE) == UNANNOTATED
+        rest = grid_target(crop.said, CROP_SIZE) <= BACKGROUND
+        cells = np.floor((crop.said.points[rows] + 0.5) / GRID_STRIDE).astype(int)
+        cells = np.clip(cells, 0, CROP_SIZE // GRID_STRIDE - 1)
         out = []
-        for row in rows:
-            y, x = np.clip(((crop.said.points[row] + 0.5) // GRID_STRIDE).astype(int), 0, None)
-            scores = near[crop.said.labels[row]]
-            out.append(float((scores[unknown] < scores[y, x]).mean()))
+        for label, (y, x) in zip(crop.said.labels[rows], cells, strict=True):
+            out.append(float((near[label][rest] < near[label, y, x]).mean()))
         return out
 
     def is_better_than(self, model: CellModel, trunk_proposes: bool) -> tuple[bool, str]:
@@ -206,5 +210,6 @@ class Trainer:
             return False, "too few clicks to judge a fine-tuned model"
         mine = self.judge(self.model, self.can_judge)
         theirs = self.judge(model, self.can_judge)
-        words = f"held-out rank {mine:.3f} against {theirs:.3f}"
+        judged_by = "held-out" if self.can_judge else "learnt"
+        words = f"rank of {judged_by} clicks {mine:.3f} against {theirs:.3f}"
         return bool(mine > theirs + LEAST_GAIN), words

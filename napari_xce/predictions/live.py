@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
@@ -86,9 +87,8 @@ class LiveModel:
         self._rng = np.random.default_rng(0)
 
     def _to_device(self, model: CellModel) -> CellModel:
-        import torch
-
-        return model.to(self.device.torch, memory_format=torch.channels_last).eval()
+        model.to(self.device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.eval()
 
     # ---- what there is to work on
 
@@ -117,6 +117,7 @@ class LiveModel:
         if changed or self._said is None or not _says_the_same(self._said, said):
             self._trainer = None
         self._said = said
+        self._memory.keep_clicks(said.ids.tolist())
 
     def _set_classes(self, classes: list[str]) -> None:
         """Build the class layers anew; what the trunk has learnt stays."""
@@ -201,6 +202,7 @@ class LiveModel:
     def _fit(self, kind: str, rows: Rows, members: list[int]) -> ClickModel | None:
         """Fit and calibrate the classes of one kind, beginning at the former fit."""
         if not members:
+            self._fits.pop(kind, None)
             return None
         start = self._fits.get(kind)
         fit = fit_clicks(rows.vectors, rows.labels, rows.weights, len(members), start=start)
@@ -232,8 +234,8 @@ class LiveModel:
         proposes = not self.model.layers.dense
         better, words = self._trainer.is_better_than(self.model, proposes)
         if better:
-            trained = self._trainer.model
-            self.model = self._to_device(_copy_without_gradients(trained))
+            self.model = self._to_device(self._trainer.model.requires_grad_(False))
+            self._trainer = None  # the next one begins with the classes learnt anew
             self.predictor.forget()
             self._memory.forget()
             self.revision += 1
@@ -258,7 +260,9 @@ class LiveModel:
                     middle = (np.abs(points - points[i]) < CROP_SIZE / 3).all(1)
                     covered |= inside & middle
                     crops.append(self._crop(work, said, spots, points, corner, inside, held_out))
-        return crops[:MOST_CROPS]
+                if len(crops) == MOST_CROPS:
+                    return crops
+        return crops
 
     def _crop(
         self,
@@ -279,7 +283,7 @@ class LiveModel:
             Said(
                 points[inside] - corner,
                 labels,
-                np.isin(labels, list(dense)),
+                np.isin(labels, list(dense)) & (said.kinds[chosen] == POINT),
                 [
                     (work.grid.to_working(polygon) - corner, int(label))
                     for i, label in zip(chosen, labels, strict=True)
@@ -406,10 +410,3 @@ def _held_out(said: Annotations, spots: list[int]) -> set[int]:
         of_label = [i for i in spots if said.labels[i] == label and said.kinds[i] == POINT]
         chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY])
     return chosen
-
-
-def _copy_without_gradients(model: CellModel) -> CellModel:
-    """Copy a model that is still being trained."""
-    import copy
-
-    return copy.deepcopy(model).requires_grad_(False)

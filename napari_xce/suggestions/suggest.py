@@ -117,7 +117,9 @@ def suggest(
     return [
         Suggestion(
             (float(candidates.points[i, 0]), float(candidates.points[i, 1])),
-            _reason(candidates.probabilities[i], classes, bool(novelty[i] > 0.5)),
+            _reason(candidates.probabilities[i], classes, bool(novelty[i] > 0.5))
+            if len(clicked)
+            else "A typical cell: which class is it?",
             float(score[i]),
         )
         for i in chosen
@@ -163,7 +165,8 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
     """Tell which points lie in a box."""
-    return ((points >= box[:2]) & (points <= box[2:])).all(1)
+    inside = (points >= box[:2]) & (points < box[2:])
+    return np.logical_and(inside[:, 0], inside[:, 1])
 
 
 def _spread(candidates: Candidates, score: NDArray[np.float64], n: int, apart: float) -> list[int]:
@@ -183,9 +186,7 @@ def _spread(candidates: Candidates, score: NDArray[np.float64], n: int, apart: f
 def _reason(p: NDArray[np.float64], classes: list[str], novel: bool) -> str:
     """Say in words why a cell is worth a look."""
     names = ["something else", *classes]
-    first, second = np.argsort(-p)[:2] if len(p) > 1 else (0, 0)
-    if first == second:
-        return "A typical cell: which class is it?"
+    first, second = np.argsort(-p, kind="stable")[:2]
     if p[first] - p[second] < 0.4:
         return f"Undecided between {names[first]} and {names[second]}"
     if first == 0:

@@ -13,11 +13,13 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_xce.viewer.frame import mark, place, placement
+from napari_xce.viewer.frame import mark, place, placement, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
+
+ABOVE = ("cells", "regions", "clicks")  # roles of the layers that masks must not cover
 
 
 class MasksLayer:
@@ -53,7 +55,9 @@ class MasksLayer:
                 **placement(self._slide_layer, factor, origin),
             )
             mark(self.layer, "masks")
-            self._viewer.layers.insert(self._viewer.layers.index(self._slide_layer) + 1, self.layer)
+            above = [role_of(layer) in ABOVE for layer in self._viewer.layers]
+            at = above.index(True) if any(above) else len(self._viewer.layers)
+            self._viewer.layers.insert(at, self.layer)
         else:
             self.layer.data = labels
             place(self.layer, self._slide_layer, factor, origin)

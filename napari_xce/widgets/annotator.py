@@ -190,11 +190,13 @@ class Jobs:
     """Short jobs beside the GUI, such as an export: one after the other, each answered once."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
+        self._pool: ThreadPoolExecutor | None = None
         self._running: list[Job] = []
 
     def start(self, what: str, job: Callable[[], str], show: Callable[[str], None]) -> None:
         """Start a job that returns words; `show` gets them on the thread that asks `finished`."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
         self._running.append(Job(what, self._pool.submit(job), show))
 
     def finished(self) -> list[Job]:
@@ -204,8 +206,10 @@ class Jobs:
         return done
 
     def close(self) -> None:
-        """Wait for the running job; those that wait are dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Wait for the running job; those that wait are dropped. May be called twice."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool, self._running = None, []
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_xce.engine import (
     Failed,
@@ -56,7 +56,8 @@ _docks: WeakKeyDictionary[Any, ref[AnnotatorDock]] = WeakKeyDictionary()
 def dock_of(viewer: napari.Viewer) -> AnnotatorDock | None:
     """Return the viewer's open dock, or None."""
     known = _docks.get(getattr(viewer, "__wrapped__", viewer))
-    return known() if known is not None else None
+    dock = known() if known is not None else None
+    return dock if dock is not None and dock.is_open else None
 
 
 class AnnotatorDock(QWidget):
@@ -89,16 +90,14 @@ class AnnotatorDock(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
-        self._timer.start()
         self._typed = QTimer(self)
         self._typed.setSingleShot(True)  # once Qt itself is done with the focus
         self._typed.timeout.connect(lambda: focus_canvas(self.viewer))
-        self._listen(True)
+        self.is_open = False
         annotator, jobs = self.annotator, self._jobs
-        self.destroyed.connect(lambda: (annotator.shutdown(), jobs.close()))
-        _docks[self.viewer] = ref(self)
-        self._show_layers()
-        self._start_with_only_slide()
+        self.destroyed.connect(lambda: (jobs.close(), annotator.shutdown()))
+        QApplication.instance().aboutToQuit.connect(self.shutdown)
+        self._start()
 
     # ---- what the palette's commands and the keys call
 
@@ -137,6 +136,38 @@ class AnnotatorDock(QWidget):
     def show_note(self, sentence: str) -> None:
         """Show a passing remark in napari's status bar."""
         self.viewer.status = sentence
+
+    # ---- life and death
+
+    def event(self, event: QEvent | None) -> bool:
+        """Shut down when napari takes the widget out of its dock, which deletes nothing."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.shutdown()
+            else:
+                self._start()
+        return super().event(event)
+
+    def shutdown(self) -> None:
+        """Stop the engine, save, and take our layers away. May be called twice."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self._timer.stop()
+        self._listen(False)
+        self._drop_ring()
+        self._jobs.close()
+        self._try(self.annotator.shutdown)
+
+    def _start(self) -> None:
+        """Come to life, also again after a shutdown."""
+        if self.is_open:
+            return
+        self.is_open = True
+        _docks[self.viewer] = ref(self)
+        self._timer.start()
+        self._listen(True)
+        self._start_with_only_slide()
 
     # ---- the tick
 

@@ -47,12 +47,16 @@ class Section(QWidget):
 
 
 class ElidedLabel(QLabel):
-    """One line of text that is cut with "…" in the middle instead of widening the dock; the tooltip
-    says all.
-    """
+    """One line of text that is cut with "…" instead of widening the dock; the tooltip says all."""
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        cut: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
+        self._cut = cut
         self._full = ""
         self.setStyleSheet("padding: 0px;")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -74,8 +78,8 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        mode = Qt.TextElideMode.ElideMiddle
-        self.setText(self.fontMetrics().elidedText(self._full, mode, max(self.width() - 2, 40)))
+        room = max(self.width() - 2, 40)
+        self.setText(self.fontMetrics().elidedText(self._full, self._cut, room))
 
 
 def button(text: str, tip: str, press: Callable[[], object]) -> QPushButton:

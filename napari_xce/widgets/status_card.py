@@ -66,7 +66,7 @@ class StatusCard(QFrame):
         super().__init__(parent)
         self.state = QLabel("")
         self.state.setStyleSheet("font-weight: bold; padding: 0px;")
-        self.speed = ElidedLabel("")
+        self.speed = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.fresh = ElidedLabel("")
         self.device = ""
         self.plot = Sparkline()

@@ -313,6 +313,17 @@ def test_dock_opens_from_the_plugin_menu(make_napari_viewer: Any) -> None:
     assert dock.viewer is viewer
 
 
+def test_dock_taken_out_and_put_back_goes_on(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    window.binding.clicks.layer.add([100, 100])
+    window.viewer.window.remove_dock_widget(window.dock)
+    assert dock_of(window.viewer) is None
+    assert [layer.name for layer in window.viewer.layers] == ["noise"]
+    window.viewer.window.add_dock_widget(window.dock)
+    assert window.layer("xce: clicks").data.tolist() == [[100, 100]]
+    assert dock_of(window.viewer) is window.dock
+
+
 def test_everything_fits_into_a_small_window(window: Any, noise: Slide) -> None:
     window.show(noise)
     window.session.add_class("tumour")

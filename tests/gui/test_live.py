@@ -12,9 +12,11 @@ from qtpy.QtCore import Qt
 
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
+from napari_xce.widgets.dock import AnnotatorDock
 
-# Nuclei of the slide's epithelium, found by eye: level-0 (y, x).
-NUCLEI = [(1050, 1180), (1075, 1215), (1012, 1190), (1110, 1160)]
+# Nuclei of the slide's epithelium, and a place without, found by eye: level-0 (y, x).
+NUCLEI = [(992, 1229), (1027, 1230), (1092, 1179), (1114, 1195)]
+NO_NUCLEUS = (1060, 1195)
 PATIENCE_MS = 60_000
 
 
@@ -43,7 +45,7 @@ def _painted(window: Any) -> bool:
 
 
 def _engine_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("xce-")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("xce-engine")]
 
 
 def test_clicks_become_heat_and_cells_in_view(clicked: Any) -> None:
@@ -54,7 +56,7 @@ def test_clicks_become_heat_and_cells_in_view(clicked: Any) -> None:
     clicked.qtbot.waitUntil(lambda: clicked.session.model_revision > 0, timeout=PATIENCE_MS)
     before, revision = _heat(clicked).copy(), clicked.session.model_revision
     clicked.press(Qt.Key.Key_0)
-    clicked.click((1000, 1120))  # more is said: the picture changes
+    clicked.click(NO_NUCLEUS)  # more is said: the picture changes
     clicked.qtbot.waitUntil(
         lambda: (
             clicked.session.model_revision > revision and not np.array_equal(_heat(clicked), before)
@@ -94,10 +96,29 @@ def test_closing_while_it_learns_leaves_nothing_but_the_session(clicked: Any, sv
     clicked.dock.learn.toggle.click()
     clicked.qtbot.waitUntil(lambda: _painted(clicked), timeout=PATIENCE_MS)
     assert _engine_threads()
-    clicked.viewer.window.remove_dock_widget(clicked.dock)
-    clicked.dock.close()
-    clicked.dock.deleteLater()
-    clicked.qtbot.waitUntil(lambda: not _engine_threads(), timeout=PATIENCE_MS)
+    clicked.viewer.window.remove_dock_widget(clicked.dock)  # what the dock's own cross does
+    assert not _engine_threads()
+    assert [layer.name for layer in clicked.viewer.layers] == [svs.name]
+    with Session.open(svs.with_suffix(".xce")) as again:
+        assert len(again.annotations()) == len(NUCLEI)
+        assert again.live.has_learnt
+
+
+def test_closing_the_window_while_it_learns_saves_and_ends(
+    make_napari_viewer: Any, svs: Path, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    dock = AnnotatorDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock._open_file(str(svs))
+    dock.annotator.binding.clicks.layer.add(NUCLEI)
+    dock.tick()
+    dock.learn.toggle.click()
+    session = dock.annotator.session
+    qtbot.waitUntil(lambda: session.model_revision > 0, timeout=PATIENCE_MS)
+    del dock
+    viewer.close()
+    qtbot.waitUntil(lambda: not _engine_threads(), timeout=PATIENCE_MS)
     with Session.open(svs.with_suffix(".xce")) as again:
         assert len(again.annotations()) == len(NUCLEI)
         assert again.live.has_learnt

@@ -23,7 +23,7 @@ LAYERS = [
     ("predictions",),
     ("suggestions", "evaluation", "exchange"),
     ("session",),
-    ("engine",),
+    ("engine", "demo"),
     ("viewer",),
     ("widgets",),
     ("cli",),
@@ -116,6 +116,7 @@ def _distribution(requirement: str) -> str:
         ("napari_xce.slides", {"torch", "napari", "qtpy"}),
         ("napari_xce.session", {"napari", "qtpy", "magicgui", "superqt"}),
         ("napari_xce.engine", {"napari", "qtpy", "magicgui", "superqt"}),
+        ("napari_xce.demo", {"napari", "qtpy", "magicgui", "superqt"}),
         ("napari_xce.cli", {"torch", "napari", "qtpy"}),
     ],
 )

@@ -60,10 +60,20 @@ class Annotator:
         self.use_layer(add_slide_layer(self.viewer, open_slide(path)))
 
     def open_session(self, path: str | Path) -> None:
-        """Go on with a session from disk: its slides are shown, the first one is worked on."""
-        session = Session.open(path)
+        """Go on with a session from disk."""
+        self.use_session(Session.open(path))
+
+    def use_session(self, session: Session) -> None:
+        """Go on with an open session: its slides are shown, the first one is worked on.
+
+        A slide that has no file, such as an array, is found among the layers by its fingerprint.
+        """
         self.shutdown()
         self._adopt(session)
+        known = {record.fingerprint for record in session.store.slides().values()}
+        for slide in [slide_of(layer) for layer in slide_layers(self.viewer)]:
+            if slide.fingerprint in known:
+                self._id_of(slide)
         for slide_id, slide in session.slides.items():
             layer = layer_of(self.viewer, slide) or add_slide_layer(self.viewer, slide)
             if self.binding is None and self.waiting is None:

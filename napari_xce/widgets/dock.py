@@ -33,7 +33,7 @@ from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.viewer.view import view_box
 from napari_xce.widgets.annotator import Annotator, Jobs
 from napari_xce.widgets.class_box import ClassBox
-from napari_xce.widgets.counting import count_cells, freshness
+from napari_xce.widgets.counting import accuracy_in_words, count_cells, freshness
 from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
@@ -46,6 +46,8 @@ from napari_xce.widgets.suggest_box import SuggestBox
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_xce.session import Session
 
 TICK_MS = 100
 COUNT_SECONDS = 1.0
@@ -83,6 +85,7 @@ class AnnotatorDock(QWidget):
         self._jobs = Jobs()
         self._ring: PointerLayer | None = None
         self._seen_revision = -1
+        self._inserted = False
         self._counted = 0.0
         self._recount = True
         self._build()
@@ -177,6 +180,10 @@ class AnnotatorDock(QWidget):
             self._show_message(message)
         for job in self._jobs.finished():
             self._try(lambda job=job: job.show(job.future.result()))
+        if self._inserted:
+            self._inserted = False
+            if self.annotator.binding is None and self.annotator.waiting is None:
+                self._start_with_only_slide()
         session = self.annotator.session
         if session is not None and session.store.revision != self._seen_revision:
             self._seen_revision = session.store.revision
@@ -293,6 +300,7 @@ class AnnotatorDock(QWidget):
         self.counts.cancelled.connect(self._cancel_predict)
         self.suggest.suggest.connect(self.suggest_next)
         self.suggest.review.connect(self._draw_region)
+        self.suggest.measure.connect(self._measure)
         self.export.exported.connect(self._export)
         self.export.imported.connect(self._import)
 
@@ -318,6 +326,11 @@ class AnnotatorDock(QWidget):
     def open_session(self, path: str | Path) -> None:
         """Go on with a session from disk."""
         self._try(lambda: self.annotator.open_session(path))
+        self._show_slide()
+
+    def use_session(self, session: Session) -> None:
+        """Go on with a session that is open already; the dock closes it."""
+        self._try(lambda: self.annotator.use_session(session))
         self._show_slide()
 
     def _copy_session(self, path: str) -> None:
@@ -428,6 +441,19 @@ class AnnotatorDock(QWidget):
         if self.annotator.binding is not None:
             self._try(self.annotator.binding.draw_region)
 
+    def _measure(self) -> None:
+        binding = self.annotator.binding
+        if binding is None:
+            self.show_note("Choose a slide first")
+            return
+        session = binding.session
+
+        def job() -> str:
+            return accuracy_in_words(session.evaluate())
+
+        self.show_note("Comparing with the reviewed regions…")
+        self._jobs.start("accuracy", job, self.suggest.show_reason)
+
     def _export(self, path: str) -> None:
         binding = self.annotator.binding
         if binding is None:
@@ -454,6 +480,7 @@ class AnnotatorDock(QWidget):
     # ---- showing
 
     def _show_layers(self, event: Any = None) -> None:
+        self._inserted |= event is not None and event.type == "inserted"
         binding, waiting = self.annotator.binding, self.annotator.waiting
         current = binding.slide_layer if binding is not None else waiting and waiting[1]
         layers = slide_layers(self.viewer)

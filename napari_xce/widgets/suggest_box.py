@@ -1,4 +1,4 @@
-"""Where to look next and why; and marking a region as reviewed."""
+"""Where to look next and why; marking a region as reviewed, and how accurate it is there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from napari_xce.widgets.section import Section, button, small_text
 
 
 class SuggestBox(Section):
-    """Two buttons and the reason in words."""
+    """Three buttons, and a reason or result in words."""
 
     suggest = Signal()
     review = Signal()
+    measure = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -25,7 +26,12 @@ class SuggestBox(Section):
             "and accuracy is measured there",
             self.review.emit,
         )
-        self.add_row(self.next, self.region, stretch=0)
+        self.accuracy = button(
+            "Accuracy",
+            "Precision, recall and F1 in the regions you marked as reviewed",
+            self.measure.emit,
+        )
+        self.add_row(self.next, self.region, self.accuracy, stretch=0)
         self.reason = small_text("")
         self.rows.addWidget(self.reason)
         self.reason.setVisible(False)

@@ -13,10 +13,12 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QScrollArea
 
 from napari_xce.engine import Failed, Progress, Status
+from napari_xce.evaluation.scores import Score
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
 from napari_xce.viewer.slide_layer import add_slide_layer
 from napari_xce.widgets import commands
+from napari_xce.widgets.counting import accuracy_in_words
 from napari_xce.widgets.dock import AnnotatorDock, dock_of
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
@@ -68,6 +70,54 @@ def test_only_image_is_taken_at_once(make_napari_viewer: Any, qtbot: Any) -> Non
     assert dock.annotator.binding is not None
     assert "xce: clicks" in viewer.layers
     assert dock_of(viewer) is dock
+
+
+def test_image_dropped_into_an_empty_viewer_is_taken(window: Any, noise: Slide) -> None:
+    add_slide_layer(window.viewer, noise)
+    window.settle()
+    assert window.dock.annotator.binding is not None
+    add_slide_layer(window.viewer, Slide.from_array(np.ones((99, 99, 3), np.uint8), mpp=0.5))
+    window.settle()
+    assert window.session.slides[window.binding.slide_id] is noise  # a second one is not
+
+
+def test_session_made_by_a_script_is_gone_on_with(
+    window: Any, noise: Slide, tmp_path: Path
+) -> None:
+    session = Session.create(tmp_path / "case.xce", classes=["tumour"])
+    session.annotate("tumour", [[10, 20]], slide=session.add_slide(noise))
+    window.dock.use_session(session)
+    assert window.layer("xce: clicks").data.tolist() == [[10, 20]]
+    session.annotate("tumour", [[30, 40]])  # from the console, while the dock is open
+    window.settle()
+    assert len(window.layer("xce: clicks").data) == 2
+
+
+def test_slide_without_file_is_found_again_among_the_layers(
+    window: Any, noise: Slide, tmp_path: Path
+) -> None:
+    with Session.create(tmp_path / "case.xce") as session:
+        pixels = Slide.from_array(noise.read_level(0, 0, 0, 600, 800), mpp=0.5)
+        session.annotate("cell", [[10, 20]], slide=session.add_slide(pixels))
+    window.show(noise)
+    window.dock.open_session(tmp_path / "case.xce")
+    assert window.layer("xce: clicks").data.tolist() == [[10, 20]]
+    assert sum(layer.name == "noise" for layer in window.viewer.layers) == 1
+
+
+def test_accuracy_without_reviewed_region_says_what_to_do(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    window.dock.suggest.accuracy.click()
+    window.qtbot.waitUntil(
+        lambda: any("region" in record.message for record in notification_manager.records)
+    )
+
+
+def test_accuracy_is_said_with_its_interval() -> None:
+    score = Score(0.9, 0.8, 0.847, 36, 4, 9, f1_interval=(0.78, 0.91))
+    assert accuracy_in_words({"tumour": score}) == (
+        "tumour: F1 0.85 (0.78 to 0.91), precision 0.90, recall 0.80"
+    )
 
 
 def test_unknown_pixel_size_is_asked_for_once(window: Any) -> None:

@@ -84,7 +84,8 @@ def fit_clicks(
     Returns
     -------
     ClickModel
-        With no unannotated and no rejected row, "other" keeps a neutral intercept.
+        With no unannotated and no rejected row nothing speaks for "other": every cell is of one
+        of the classes.
 
     Notes
     -----
@@ -162,21 +163,46 @@ def _minimise(
 ) -> NDArray[np.float64]:
     """Minimise weighted cross-entropy plus ridge with L-BFGS; rows of no weight are left out."""
     used = share > 0
-    x, target, share = x[used], target[used], share[used]
-    rows = np.arange(len(x))
-
-    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        t = flat.reshape(theta.shape)
-        logits = x @ t[:, :-1].T + t[:, -1]
-        log_z = logsumexp(logits, axis=1)
-        loss = float((share * (log_z - logits[rows, target])).sum())
-        p = np.exp(logits - log_z[:, None])
-        p[rows, target] -= 1.0
-        p *= share[:, None]
-        grad = np.column_stack([p.T @ x + ridge * t[:, :-1], p.sum(0)])
-        return loss + 0.5 * ridge * float((t[:, :-1] ** 2).sum()), grad.ravel()
-
     result = minimize(
-        objective, theta.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 60}
+        loss_and_gradient,
+        theta.ravel(),
+        (x[used], target[used], share[used], ridge),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 60},
     )
     return result.x.reshape(theta.shape)
+
+
+def loss_and_gradient(
+    flat: NDArray[np.float64],
+    x: NDArray[np.float64],
+    target: NDArray[np.integer],
+    share: NDArray[np.float64],
+    ridge: float,
+) -> tuple[float, NDArray[np.float64]]:
+    """Return weighted cross-entropy plus ridge, and its gradient.
+
+    Parameters
+    ----------
+    flat : ndarray, float64, shape ((C + 1) * (D + 1),)
+        For "other" and each class, D weights and the intercept; intercepts bear no ridge.
+    x : ndarray, float64, shape (N, D)
+        Standardised vectors.
+    target : ndarray, int, shape (N,)
+        0..C.
+    share : ndarray, float64, shape (N,)
+        Weight of each row.
+    ridge : float
+        L2 penalty.
+    """
+    t = flat.reshape(-1, x.shape[1] + 1)
+    rows = np.arange(len(x))
+    logits = x @ t[:, :-1].T + t[:, -1]  # (N, C + 1)
+    log_z = logsumexp(logits, axis=1)
+    loss = float((share * (log_z - logits[rows, target])).sum())
+    p = np.exp(logits - log_z[:, None])
+    p[rows, target] -= 1.0
+    p *= share[:, None]
+    gradient = np.column_stack([p.T @ x + ridge * t[:, :-1], p.sum(0)])
+    return loss + 0.5 * ridge * float((t[:, :-1] ** 2).sum()), gradient.ravel()

@@ -46,10 +46,21 @@ def calibrate(rows: Rows, fit: ClickModel, n_classes: int) -> list[float]:
         scores[folds == fold] = _left_out_scores(rows, fit, n_classes, out)
     thresholds = []
     for label in range(1, n_classes + 1):
-        mine = scores[(rows.labels[clicks] == label) & np.isfinite(scores)]
-        value = SHARE_OF_MEDIAN * float(np.median(mine)) if len(mine) else DEFAULT
-        thresholds.append(float(np.clip(value, LOWEST, HIGHEST)))
+        thresholds.append(threshold_of(scores[(rows.labels[clicks] == label)]))
     return thresholds
+
+
+def threshold_of(scores: NDArray[np.float64]) -> float:
+    """Return the threshold that scores of left-out clicks of one class call for.
+
+    Parameters
+    ----------
+    scores : ndarray, float64, shape (N,)
+        NaN where a click could not be left out.
+    """
+    scores = scores[np.isfinite(scores)]
+    value = SHARE_OF_MEDIAN * float(np.median(scores)) if len(scores) else DEFAULT
+    return float(np.clip(value, LOWEST, HIGHEST))
 
 
 def _folds(labels: NDArray[np.int64]) -> NDArray[np.int64]:

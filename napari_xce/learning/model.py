@@ -35,7 +35,7 @@ from napari_xce.learning.trunk import Features, Trunk, double
 
 Head = Literal["yollo", "unet"]
 #: Objectness logit to log-odds that a proposal is a nucleus: fitted on the training patients.
-OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.4, 0.76
+OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.8, 1.1
 FORMAT = "napari-xce model 1"
 _FLOOR = 1e-4
 
@@ -133,6 +133,12 @@ class CellModel(nn.Module):
         shipped = ShippedModel.load()
         model.trunk, model.proposer, model.mask = shipped.trunk, shipped.proposer, shipped.mask
         return model.eval()
+
+    def reset_heads(self) -> None:
+        """Let the heads say again exactly what the click learner says."""
+        device = next(self.parameters()).device
+        self.yollo = YolloHead(len(self.classes)).to(device).eval().requires_grad_(False)
+        self.unet = UNetHead(len(self.classes)).to(device).eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor, with_mask: bool = False) -> Tiles:
         """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_xce.learning.augment import restain
 from napari_xce.learning.devices import Device
 from napari_xce.learning.losses import BACKGROUND, UNANNOTATED, ExclusiveCrossEntropy
 from napari_xce.learning.model import CellModel
@@ -27,9 +28,12 @@ CROP_SIZE = 128
 BATCH = 4
 HEAD_RATE, BLOCK_RATE = 2e-3, 2e-4
 #: With fewer held-out clicks a comparison says nothing.
-LEAST_HELD_OUT = 2
-#: A candidate must rank held-out clicks this much better (area under the curve).
+LEAST_HELD_OUT = 5
+#: A copy must rank held-out clicks at least this much better (area under the curve), and by more
+#: than the standard error of the difference.
 LEAST_GAIN = 0.005
+#: After so many trials in a row without gain training rests until something is said.
+MOST_FAILURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,30 @@ class CropExample:
         return replace(self.said, labels=labels, ringed=ringed)
 
 
+def smooth(score: Tensor) -> Tensor:
+    """Average scores over 3 x 3 grid cells: how cells of a dense class are read from the grid."""
+    return F.avg_pool2d(score, 3, stride=1, padding=1, count_include_pad=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a model answers at held-out clicks.
+
+    Attributes
+    ----------
+    ranks : ndarray, float64, shape (N,)
+        Share of the grid cells of its crop, unannotated or background, that score lower, 0..1.
+    scores : ndarray, float64, shape (N,)
+        Score of the click's class there, 0..1.
+    labels : ndarray, int64, shape (N,)
+        k + 1 = class k.
+    """
+
+    ranks: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
 class Trainer:
     """Train a copy of a model on crops, and judge it against the model.
 
@@ -82,6 +110,7 @@ class Trainer:
         self.crops = crops
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.steps = 0
+        self._failures = 0
         self._rng = np.random.default_rng(seed)
         self._targets = [self._target(crop) for crop in crops]
         self._loss = ExclusiveCrossEntropy(alpha=0.5)
@@ -132,13 +161,19 @@ class Trainer:
         self.steps += 1
         return float(loss.detach())
 
+    @property
+    def has_settled(self) -> bool:
+        """Whether trial after trial has shown nothing more to gain from these clicks."""
+        return self._failures >= MOST_FAILURES
+
     def _turn(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return a crop and its target in one of the eight symmetries of the square."""
+        """Return a crop, restained, and its target in one of the square's eight symmetries."""
         turns, mirror = int(self._rng.integers(4)), bool(self._rng.integers(2))
         pixels = np.rot90(self.crops[index].pixels, turns)
         target = np.rot90(self._targets[index], turns)
         if mirror:
             pixels, target = pixels[:, ::-1], target[:, ::-1]
+        pixels = restain(pixels, self._rng)
         return np.ascontiguousarray(pixels), np.ascontiguousarray(target)
 
     def _logits(self, model: CellModel, pixels: Tensor) -> Tensor:
@@ -146,70 +181,74 @@ class Trainer:
         tiles = model(pixels, with_mask=segment)
         return model.pixel_logits(tiles) if segment else model.grid_logits(tiles)
 
-    @property
-    def can_judge(self) -> bool:
-        """Whether enough clicks are held out to compare."""
-        return sum(len(c.held_out) for c in self.crops) >= LEAST_HELD_OUT
-
-    @torch.no_grad()
-    def judge(self, model: CellModel, held_out: bool = True) -> float:
-        """Return how surely a model ranks clicks above places that are no click.
+    def judge(self, model: CellModel) -> Judgement:
+        """Look how a model answers at the held-out clicks.
 
         Parameters
         ----------
         model : CellModel
             The copy, or the model it should replace.
-        held_out : bool
-            Judge by the clicks kept from learning, else by those learnt from.
 
         Returns
         -------
-        float
-            Mean over clicks of the share of grid cells of their crop, unannotated or background,
-            that score lower, 0..1; NaN without any click. Unannotated cells of the class pull it
-            below 1 for every model alike, so that only differences count.
-        """
-        ranks = []
-        for crop in self.crops:
-            rows = crop.held_out
-            if not held_out:
-                rows = np.setdiff1d(np.arange(len(crop.said.points)), rows)
-            rows = rows[crop.said.labels[rows] > 0]
-            if len(rows):
-                ranks += self._ranks(model, crop, rows)
-        return float(np.mean(ranks)) if ranks else float("nan")
+        Judgement
+            One entry for each held-out click of a class, in a fixed order.
 
-    def _ranks(self, model: CellModel, crop: CropExample, rows: NDArray[np.int64]) -> list[float]:
+        Notes
+        -----
+        Unannotated cells of the class pull the ranks below 1 for every model alike, so that only
+        differences count.
+        """
+        found = [
+            self._judge_crop(model, crop, rows)
+            for crop in self.crops
+            if len(rows := crop.held_out[crop.said.labels[crop.held_out] > 0])
+        ]
+        if not found:
+            return Judgement(np.empty(0), np.empty(0), np.empty(0, int))
+        return Judgement(
+            np.concatenate([f.ranks for f in found]),
+            np.concatenate([f.scores for f in found]),
+            np.concatenate([f.labels for f in found]),
+        )
+
+    @torch.no_grad()
+    def _judge_crop(
+        self, model: CellModel, crop: CropExample, rows: NDArray[np.int64]
+    ) -> Judgement:
         """Rank some clicks of one crop among its grid cells that are no click."""
         with self.device.autocast():
             logits = self._logits(model, self.device.pixels(crop.pixels[None]))
         p = logits.float().softmax(1)
         if model.head == "unet":
             p = F.avg_pool2d(p, 2)
+        p[:, [k + 1 for k in model.layers.dense]] = smooth(p)[
+            :, [k + 1 for k in model.layers.dense]
+        ]
         near = F.max_pool2d(p, 3, stride=1, padding=1)[0].cpu().numpy()
         rest = grid_target(crop.said, CROP_SIZE) <= BACKGROUND
         cells = np.floor((crop.said.points[rows] + 0.5) / GRID_STRIDE).astype(int)
-        cells = np.clip(cells, 0, CROP_SIZE // GRID_STRIDE - 1)
-        out = []
-        for label, (y, x) in zip(crop.said.labels[rows], cells, strict=True):
-            out.append(float((near[label][rest] < near[label, y, x]).mean()))
-        return out
+        y, x = np.clip(cells, 0, CROP_SIZE // GRID_STRIDE - 1).T
+        labels = crop.said.labels[rows]
+        scores = near[labels, y, x]
+        ranks = [(near[k][rest] < score).mean() for k, score in zip(labels, scores, strict=True)]
+        return Judgement(np.array(ranks), scores.astype(np.float64), labels)
 
-    def is_better_than(self, model: CellModel, trunk_proposes: bool) -> tuple[bool, str]:
-        """Decide on promotion; the words say why.
+    def compare(self, model: CellModel) -> tuple[bool, str]:
+        """Tell whether the copy should take the place of a model; the words say why.
 
-        Parameters
-        ----------
-        model : CellModel
-            What answers now.
-        trunk_proposes : bool
-            False when a class depends on training alone: then, with too few clicks to hold any
-            out, those learnt from decide.
+        Notes
+        -----
+        Both are judged by the same clicks, which the copy has not learnt from. (The model's
+        classes have: that speaks for the model, and so for caution.)
         """
-        if not self.can_judge and trunk_proposes:
+        mine, theirs = self.judge(self.model), self.judge(model)
+        if len(mine.ranks) < LEAST_HELD_OUT:
+            self._failures += 1
             return False, "too few clicks to judge a fine-tuned model"
-        mine = self.judge(self.model, self.can_judge)
-        theirs = self.judge(model, self.can_judge)
-        judged_by = "held-out" if self.can_judge else "learnt"
-        words = f"rank of {judged_by} clicks {mine:.3f} against {theirs:.3f}"
-        return bool(mine > theirs + LEAST_GAIN), words
+        gain = mine.ranks - theirs.ranks
+        needed = max(LEAST_GAIN, float(gain.std(ddof=1)) / len(gain) ** 0.5)
+        words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
+        better = bool(gain.mean() > needed)
+        self._failures = 0 if better else self._failures + 1
+        return better, words

@@ -7,6 +7,7 @@ can do first what the user waits for. One thread at a time.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
-from napari_xce.learning.calibration import calibrate
+from napari_xce.learning.calibration import calibrate, threshold_of
 from napari_xce.learning.click_learner import ClickModel, fit_clicks
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
@@ -83,6 +84,7 @@ class LiveModel:
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
         self._fits: dict[str, ClickModel] = {}
+        self._learnt_from = "nothing"
         self._trainer: Trainer | None = None
         self._rng = np.random.default_rng(0)
 
@@ -111,12 +113,11 @@ class LiveModel:
         classes : list of str
             Names, without background, in their order.
         """
-        changed = classes != self.model.classes
-        if changed:
+        if classes != self.model.classes:
             self._set_classes(classes)
-        if changed or self._said is None or not _says_the_same(self._said, said):
+        before, self._said = self._digest(), said
+        if self._digest() != before:
             self._trainer = None
-        self._said = said
         self._memory.keep_clicks(said.ids.tolist())
 
     def _set_classes(self, classes: list[str]) -> None:
@@ -179,7 +180,7 @@ class LiveModel:
         return Click((float(point[0]), float(point[1])), vectors[0], ring, vectors[1:], key)
 
     def learn(self) -> bool:
-        """Fit the classes to everything observed.
+        """Fit the classes to everything observed; the heads begin anew on top of the fit.
 
         Returns
         -------
@@ -193,11 +194,31 @@ class LiveModel:
         embeddings = Rows(
             rows.objects.vectors[:, :EMBEDDING_SIZE], rows.objects.labels, rows.objects.weights
         )
+        self.model.reset_heads()
         self.thresholds = {}
         layers.set_proposed(rows.proposed, self._fit("proposed", embeddings, rows.proposed))
         layers.set_dense(rows.dense, self._fit("dense", rows.ground, rows.dense))
         self.revision += 1
+        self._learnt_from = self._digest()
         return bool(rows.proposed or rows.dense)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the classes were fitted to just what stands now."""
+        return self._learnt_from == self._digest()
+
+    def _digest(self) -> str:
+        """Return a hash of what is learnt from; equal hashes mean an equal fit."""
+        if self._said is None:
+            return ""
+        said = self._said
+        digest = hashlib.sha256("\0".join(self.model.classes).encode())
+        for part in (said.slides, said.kinds, said.labels, said.points):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        for polygon in said.polygons:
+            if polygon is not None:
+                digest.update(np.ascontiguousarray(polygon).tobytes())
+        return digest.hexdigest()
 
     def _fit(self, kind: str, rows: Rows, members: list[int]) -> ClickModel | None:
         """Fit and calibrate the classes of one kind, beginning at the former fit."""
@@ -214,13 +235,13 @@ class LiveModel:
     # ---- speed 3: fine-tuning
 
     def train_step(self) -> float | None:
-        """Take one fine-tuning step; None when there is nothing to train on."""
+        """Take one fine-tuning step; None when there is nothing (more) to gain."""
         if self._trainer is None:
             crops = self._crops()
             if not crops:
                 return None
             self._trainer = Trainer(self.model, crops, self.device, seed=self.revision)
-        return self._trainer.step()
+        return None if self._trainer.has_settled else self._trainer.step()
 
     @property
     def trial_is_due(self) -> bool:
@@ -231,11 +252,14 @@ class LiveModel:
     def try_promotion(self) -> Trial:
         """Let the fine-tuned copy take the model's place if it is better."""
         assert self._trainer is not None
-        proposes = not self.model.layers.dense
-        better, words = self._trainer.is_better_than(self.model, proposes)
+        better, words = self._trainer.compare(self.model)
         if better:
+            found = self._trainer.judge(self._trainer.model)
+            for k in np.unique(found.labels):
+                name = self.model.classes[k - 1]
+                self.thresholds[name] = threshold_of(found.scores[found.labels == k])
             self.model = self._to_device(self._trainer.model.requires_grad_(False))
-            self._trainer = None  # the next one begins with the classes learnt anew
+            self._trainer = None  # the next one begins where this one ended
             self.predictor.forget()
             self._memory.forget()
             self.revision += 1
@@ -365,7 +389,11 @@ class LiveModel:
 
     def save(self, path: Path, card: dict[str, Any]) -> None:
         """Write the model with its card."""
-        learnt = {"revision": self.revision, "calibrated": self.thresholds}
+        learnt = {
+            "revision": self.revision,
+            "calibrated": self.thresholds,
+            "learnt_from": self._learnt_from,
+        }
         self.model.save(path, {**card, **learnt})
 
     def load(self, path: Path) -> dict[str, Any]:
@@ -374,20 +402,12 @@ class LiveModel:
         self.model = self._to_device(model)
         self.revision = max(self.revision + 1, int(card.get("revision", 0)))
         self.thresholds = dict(card.get("calibrated", {}))
+        self._learnt_from = str(card.get("learnt_from", ""))
         self.predictor.forget()
         self._memory.forget()
         self._trainer = None
         self._fits.clear()
         return card
-
-
-def _says_the_same(one: Annotations, other: Annotations) -> bool:
-    """Tell whether two states of the annotations would be learnt from alike."""
-    return (
-        np.array_equal(one.ids, other.ids)
-        and np.array_equal(one.points, other.points)
-        and np.array_equal(one.labels, other.labels)
-    )
 
 
 def _spread_columns(

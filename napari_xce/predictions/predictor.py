@@ -20,6 +20,7 @@ from napari_xce.learning.heads import REFERENCE_DIAMETER
 from napari_xce.learning.memory import Observation
 from napari_xce.learning.model import CellModel, Tiles, object_probability
 from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
+from napari_xce.learning.trainer import smooth
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.heat import quantise
@@ -71,10 +72,20 @@ class SlideAtWork:
     grid: TileGrid
 
     def read(self, y: int, x: int, height: int, width: int) -> NDArray[np.uint8]:
-        """Read working pixels, uint8, shape (height, width, 3); white outside the slide."""
+        """Read working pixels, uint8, shape (height, width, 3).
+
+        Outside the slide its mirror image is shown: a hard edge would look like something.
+        """
         fy, fx = self.grid.factor
+        rows, columns = self.grid.working_shape
+        y0, y1 = np.clip((y, y + height), 0, rows)
+        x0, x1 = np.clip((x, x + width), 0, columns)
+        if y0 == y1 or x0 == x1:
+            return np.full((height, width, 3), 255, np.uint8)
         # the first level-0 pixel of working pixel i begins where i * f does
-        return self.slide.read_scaled(y * fy, x * fx, height, width, (fy, fx))
+        inside = self.slide.read_scaled(y0 * fy, x0 * fx, int(y1 - y0), int(x1 - x0), (fy, fx))
+        beyond = ((y0 - y, y + height - y1), (x0 - x, x + width - x1), (0, 0))
+        return np.pad(inside, beyond, mode="symmetric") if np.any(beyond) else inside
 
 
 class Predictor:
@@ -186,7 +197,7 @@ class Predictor:
             _to_level0(work.grid, tile, points[kept]),
             np.array(model.classes)[labels[kept]],
             np.clip(values[kept], 0.0, 1.0),
-            diameters[kept] * _mean_factor(work.grid),
+            diameters[kept] * np.float32(_mean_factor(work.grid)),
             revision,
         )
 
@@ -248,13 +259,13 @@ def _proposed_cells(model: CellModel, looked: Tiles, scores: Tensor) -> Cells:
 
 def _dense_cells(k: int, score: Tensor) -> Cells:
     """Read the peaks of a class that the trunk does not propose."""
-    smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
-    rows, columns = find_peaks(smooth, LEAST_SCORE, radius=2)
+    smoothed = smooth(score[None, None])[0, 0]
+    rows, columns = find_peaks(smoothed, LEAST_SCORE, radius=2)
     points = grid_to_working(rows, columns)
     return (
         points,
         np.full(len(points), k),
-        smooth[rows, columns].cpu().numpy(),
+        smoothed[rows, columns].cpu().numpy(),
         np.full(len(points), REFERENCE_DIAMETER, np.float32),
     )
 
@@ -293,10 +304,9 @@ def _in_core(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray
     """Tell which points, working pixels of the tile, lie in its core."""
     y, x, _, _ = grid.read_box(tile)
     top, left, bottom, right = grid.core(tile)
-    inside = (points + (y, x) >= np.array([top, left]) - 0.5) & (
-        points + (y, x) < np.array([bottom, right]) - 0.5
-    )
-    return inside.all(1)
+    on_slide = points + (y + 0.5, x + 0.5)  # from the slide's corner
+    inside = (on_slide >= (top, left)) & (on_slide < (bottom, right))
+    return np.logical_and(inside[:, 0], inside[:, 1])
 
 
 def _to_level0(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray[np.float64]:

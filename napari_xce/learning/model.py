@@ -244,7 +244,7 @@ class CellModel(nn.Module):
             with safe_open(path, "pt") as file:
                 card = json.loads((file.metadata() or {}).get("card", "{}"))
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            if card.get("format") != FORMAT:
+            if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise ModelError(f"{path.name} is not a model of napari-xce (or of a newer one).")
             model = cls(card["classes"], card["head"])
             layers = {name: tensors.pop(f"layers.{name}") for name in _LAYER_TENSORS}

@@ -25,7 +25,7 @@ from napari_xce.errors import ExchangeError
 from napari_xce.predictions.detections import Detections
 from napari_xce.session import MATCH_RADIUS, FitReport, Session
 from napari_xce.slides import open_slide
-from napari_xce.slides.synthetic import SyntheticSlide, Truth
+from napari_xce.slides.synthetic import Region, SyntheticSlide, Truth
 
 #: Side of the sample slide, level-0 pixels, 0.5 um each.
 SIDE = 2048
@@ -33,6 +33,15 @@ SIDE = 2048
 CLICKS_PER_CLASS, ROUNDS, CORRECTIONS = 8, 2, 2
 #: Cells count as away from the clicks when they are this far outside the window, level-0 pixels.
 MARGIN = 64.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDemo:
+    """Where the demo's slide and session are, and the window, level-0 pixels, with its clicks."""
+
+    slide: Path
+    session: Path
+    window: Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,7 @@ def run_demo(
     return report
 
 
-def prepare_demo(folder: Path, *, side: int = SIDE, seed: int = 0) -> tuple[Path, Path, Person]:
+def prepare_demo(folder: Path, *, side: int = SIDE, seed: int = 0) -> PreparedDemo:
     """Lay out the sample slide and a session with a few clicks, ready to press "Learn".
 
     Parameters
@@ -136,9 +145,12 @@ def prepare_demo(folder: Path, *, side: int = SIDE, seed: int = 0) -> tuple[Path
 
     Returns
     -------
-    slide, session : Path
-    person : Person
-        Who clicked; ``person.window`` is where.
+    PreparedDemo
+
+    Raises
+    ------
+    XceError
+        The folder cannot be written to.
     """
     _make_folder(folder)
     slide_path, session_path = folder / "slide.tif", folder / "slide.xce"
@@ -151,7 +163,7 @@ def prepare_demo(folder: Path, *, side: int = SIDE, seed: int = 0) -> tuple[Path
             session.add_slide(open_slide(slide_path))
             _tell(session, person.first_clicks(CLICKS_PER_CLASS))
     sample.close()
-    return slide_path, session_path, person
+    return PreparedDemo(slide_path, session_path, person.window)
 
 
 def _make_folder(folder: Path) -> None:

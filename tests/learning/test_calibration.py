@@ -20,7 +20,9 @@ def clicks_among_unknowns(apart, n_clicks=10, weight=1.0, n_classes=1, seed=0):
 
 
 def thresholds_of(rows, n_classes=1):
-    return calibrate(rows, fit_clicks(rows.vectors, rows.labels, rows.weights, n_classes), n_classes)
+    return calibrate(
+        rows, fit_clicks(rows.vectors, rows.labels, rows.weights, n_classes), n_classes
+    )
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0, 3.0, 30.0])

@@ -135,9 +135,7 @@ def test_warm_start_reaches_the_cold_optimum():
     labels[:3] = OTHER
     cold = fit(vectors, labels)
     warm = fit(vectors, labels, start=before)
-    np.testing.assert_allclose(
-        warm.probabilities(vectors), cold.probabilities(vectors), atol=5e-3
-    )
+    np.testing.assert_allclose(warm.probabilities(vectors), cold.probabilities(vectors), atol=5e-3)
 
 
 def test_start_of_another_number_of_classes_is_passed_over():

@@ -1,4 +1,4 @@
-"""What can go wrong, in words. Every error says what is wrong and what to do; the GUI shows the sentence as it is."""
+"""What can go wrong, in words: each error says what is wrong and what to do, fit to be shown."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Learn from what the user said: losses, trunk, heads, click learner, trainer (torch lives here)."""
+"""Learn from what the user said: losses, trunk, heads, click learner, trainer. Torch lives here."""

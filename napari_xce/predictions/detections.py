@@ -1,6 +1,6 @@
 """The predicted cells of a slide or of a part of it, as a struct of arrays.
 
-Immutable and free of torch and Qt, so that it may cross threads and be handed to exporters as it is.
+Immutable and free of torch and Qt, so that it may cross threads and go to exporters as it is.
 """
 
 from __future__ import annotations

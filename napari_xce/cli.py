@@ -217,7 +217,10 @@ def _learnt(session: Path | None, model: Path | None) -> Iterator[Session]:
             tempfile.TemporaryDirectory() as folder,
             Session.create(Path(folder) / "predict.xce", classes=()) as work,
         ):
-            work.load_model(model)
+            card = work.load_model(model)
+            work.set_head(card["head"])
+            for name, threshold in card.get("thresholds", {}).items():
+                work.set_threshold(name, threshold)
             yield work
     else:
         raise SessionError("Say what has learnt: either --session or --model, and only one.")

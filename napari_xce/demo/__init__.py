@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from napari_xce.demo.job import prepare_demo, run_demo
+from napari_xce.demo.job import PreparedDemo, prepare_demo, run_demo
 from napari_xce.demo.machine import describe_machine
 
-__all__ = ["describe_machine", "prepare_demo", "run_demo"]
+__all__ = ["PreparedDemo", "describe_machine", "prepare_demo", "run_demo"]

@@ -44,8 +44,7 @@ class AnnotationStore(JournalledStore):
             No such slide, class or provenance ("human", "accepted", "imported"), the class is
             background (use `reject`), or the points are not finite numbers of shape (N, 2).
         """
-        if provenance not in PROVENANCES:
-            raise SessionError(f"Provenance must be one of {', '.join(PROVENANCES)}.")
+        _check_provenance(provenance)
         with self._journal.action() as change:
             found = find_class(change.connection, class_name)
             if found.id == 0:
@@ -91,13 +90,31 @@ class AnnotationStore(JournalledStore):
         SessionError
             No such slide or class, or the outline encloses nothing.
         """
-        vertices = checked_polygon(polygon)
+        return self.add_masks(slide, class_name, [polygon])[0]
+
+    def add_masks(
+        self, slide: str, class_name: str, polygons: Sequence[ArrayLike], provenance: str = HUMAN
+    ) -> list[str]:
+        """Add outlines (M, 2) of a class in one action; return their ids.
+
+        Raises
+        ------
+        SessionError
+            As for `add_points` and `add_mask`; none is added then.
+        """
+        _check_provenance(provenance)
+        vertices = [checked_polygon(polygon) for polygon in polygons]
         with self._journal.action() as change:
             number, _ = find_slide(change.connection, slide)
             found = find_class(change.connection, class_name)
-            id_ = annotation_rows.insert_polygon(change, number, found.id, MASK, vertices)
-            change.words = f"Draw a {found.name} mask"
-        return id_
+            if not vertices:
+                return []
+            count = len(vertices)
+            noun = f"{found.name} mask"
+            change.words = f"Draw a {noun}" if count == 1 else f"Draw {counted(count, noun)}"
+            return annotation_rows.insert_polygons(
+                change, number, found.id, MASK, vertices, provenance
+            )
 
     def review(self, slide: str, polygon: ArrayLike) -> str:
         """Declare a region complete: inside, what is not annotated is background; return its id.
@@ -112,9 +129,8 @@ class AnnotationStore(JournalledStore):
         vertices = checked_region(polygon)
         with self._journal.action() as change:
             number, _ = find_slide(change.connection, slide)
-            id_ = annotation_rows.insert_polygon(change, number, 0, REGION, vertices)
             change.words = "Review a region"
-        return id_
+            return annotation_rows.insert_polygons(change, number, 0, REGION, [vertices])[0]
 
     def move(self, ids: Sequence[str], points: ArrayLike) -> None:
         """Move annotations to points (N, 2), one for each id; a mask is carried by its centroid.
@@ -195,3 +211,8 @@ class AnnotationStore(JournalledStore):
         made = annotation_rows.arrays_of_rows(rows, names)
         self._snapshots[slide] = (revision, made)
         return made
+
+
+def _check_provenance(provenance: str) -> None:
+    if provenance not in PROVENANCES:
+        raise SessionError(f"Provenance must be one of {', '.join(PROVENANCES)}.")

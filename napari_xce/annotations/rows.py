@@ -73,15 +73,30 @@ def insert_points(
     return [str(id_) for id_ in ids]
 
 
-def insert_polygon(change: Change, slide: int, number: int, kind: str, polygon: Points) -> str:
-    """Insert a mask or region with vertices (M, 2); return its id."""
-    ids = change.creates("annotations", 1)
-    y, x = centroid(polygon).tolist()
-    change.connection.execute(
+def insert_polygons(
+    change: Change,
+    slide: int,
+    number: int,
+    kind: str,
+    polygons: Sequence[Points],
+    provenance: str = HUMAN,
+) -> list[str]:
+    """Insert a mask or region for each polygon (M, 2), at least one; return their ids."""
+    now = time.time()
+    ids = change.creates("annotations", len(polygons))
+    change.connection.executemany(
         f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (ids[0], slide, number, kind, HUMAN, y, x, polygon.astype("<f8").tobytes(), time.time()),
+        [
+            (
+                *(id_, slide, number, kind, provenance),
+                *centroid(polygon).tolist(),
+                polygon.astype("<f8").tobytes(),
+                now,
+            )
+            for id_, polygon in zip(ids, polygons, strict=True)
+        ],
     )
-    return str(ids[0])
+    return [str(id_) for id_ in ids]
 
 
 def update_rows(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:

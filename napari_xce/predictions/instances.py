@@ -23,7 +23,7 @@ CORE_SHARE = 0.35
 #: Working pixels around a rectangle in which seeds are looked for.
 MARGIN = 64
 
-Foreground = Callable[[Tile], NDArray[np.float32]]
+Foreground = Callable[[Tile], NDArray[np.floating]]
 
 
 def label_instances(
@@ -53,8 +53,10 @@ def label_instances(
     y, x, height, width = box
     margin = MARGIN // MASK_STRIDE
     outer = (y - margin, x - margin, height + 2 * margin, width + 2 * margin)
-    probability = _stitch(grid, foreground, outer)
     seeds = _seeds(grid, cells, outer)
+    if not seeds.any():  # spares the network on glass
+        return np.zeros((height, width), np.int32)
+    probability = _stitch(grid, foreground, outer)
     inside = (probability >= FOREGROUND) | (seeds > 0)
     labels = watershed(-probability, seeds, mask=inside)
     inner = labels[margin : margin + height, margin : margin + width]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
+from napari_xce.errors import SlideError
 from napari_xce.learning.calibration import calibrate, threshold_of
 from napari_xce.learning.click_learner import ClickModel, fit_clicks
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
 from napari_xce.learning.model import CellModel, Head
+from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.targets import Said
 from napari_xce.learning.trainer import CROP_SIZE, CropExample, Trainer
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
@@ -114,19 +116,33 @@ class LiveModel:
             Names, without background, in their order.
         """
         if classes != self.model.classes:
-            self._set_classes(classes)
+            old = self.model.classes
+            self.set_classes(classes, [old.index(n) if n in old else None for n in classes])
         before, self._said = self._digest(), said
         if self._digest() != before:
             self._trainer = None
         self._memory.keep_clicks(said.ids.tolist())
 
-    def _set_classes(self, classes: list[str]) -> None:
-        """Build the class layers anew; what the trunk has learnt stays."""
-        old = self.model
-        self.model = self._to_device(CellModel(classes, old.head))
-        self.model.trunk, self.model.proposer, self.model.mask = old.trunk, old.proposer, old.mask
-        self._fits.clear()
-        self.revision += 1
+    def set_classes(self, classes: list[str], sources: Sequence[int | None]) -> None:
+        """Answer with other classes; those that stay keep what was learnt of them.
+
+        Parameters
+        ----------
+        classes : list of str
+            Names, without background.
+        sources : sequence of int or None
+            For each its number (from 0) among the present classes; None for a new one.
+        """
+        old = self.model.classes
+        calibrated = [self.thresholds.get(old[k]) if k is not None else None for k in sources]
+        self.model = self._to_device(with_classes(self.model, classes, sources))
+        self.thresholds = {
+            name: t for name, t in zip(classes, calibrated, strict=True) if t is not None
+        }
+        self._trainer = None
+        if not set(range(len(old))) <= set(sources):  # without them the others score otherwise
+            self._fits.clear()
+            self.revision += 1
 
     def set_head(self, head: Head) -> None:
         """Answer with the other head from now on."""
@@ -185,11 +201,14 @@ class LiveModel:
         Returns
         -------
         bool
-            False when there is no click of any class to learn from.
+            False when there is no click of any class to learn from. What was learnt from clicks
+            that were taken back is forgotten then; a model that came from a file stays.
         """
         if self._said is None:
             return False
         rows = self._memory.training_rows(self._said, self.model.classes, self._rng)
+        if not (rows.proposed or rows.dense or self._fits):
+            return False
         layers = self.model.layers
         embeddings = Rows(
             rows.objects.vectors[:, :EMBEDDING_SIZE], rows.objects.labels, rows.objects.weights
@@ -212,8 +231,9 @@ class LiveModel:
         if self._said is None:
             return ""
         said = self._said
-        digest = hashlib.sha256("\0".join(self.model.classes).encode())
-        for part in (said.slides, said.kinds, said.labels, said.points):
+        digest = hashlib.sha256()
+        labels = self._label_indices(said.labels)  # numbers, as a class may get another name
+        for part in (said.slides, said.kinds, labels, said.points):
             digest.update(np.ascontiguousarray(part).tobytes())
         for polygon in said.polygons:
             if polygon is not None:
@@ -283,7 +303,12 @@ class LiveModel:
                     inside = ((points >= corner) & (points < corner + CROP_SIZE)).all(1)
                     middle = (np.abs(points - points[i]) < CROP_SIZE / 3).all(1)
                     covered |= inside & middle
-                    crops.append(self._crop(work, said, spots, points, corner, inside, held_out))
+                    try:
+                        crop = self._crop(work, said, spots, points, corner, inside, held_out)
+                    except SlideError as error:  # the other clicks can still be trained on
+                        log.warning("a crop of %s is left out: %s", work.slide.name, error)
+                    else:
+                        crops.append(crop)
                 if len(crops) == MOST_CROPS:
                     return crops
         return crops
@@ -341,6 +366,10 @@ class LiveModel:
         if key not in self._memory.tiles:
             self._memory.observe(key, self.predictor.observe(self.model, self._slides[slide], tile))
         return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
+
+    def has_seen(self, key: TileKey) -> bool:
+        """Tell whether the cells of a tile are remembered."""
+        return key in self._memory.tiles
 
     def candidates(
         self, slide: str

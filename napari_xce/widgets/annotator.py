@@ -106,18 +106,14 @@ class Annotator:
     def rename_class(self, name: str, new: str) -> None:
         """Give a class another name, in what was predicted too."""
         assert self.session is not None
-        self.session.store.rename_class(name, new)
-        for predictions in self.session.predictions.values():
-            predictions.rename_class(name, new.strip())
+        kept = self.session.rename_class(name, new)
         if self.binding is not None and self.binding.current == name:
-            self.binding.set_class(new.strip())
+            self.binding.set_class(kept)
 
     def delete_class(self, name: str) -> None:
         """Delete a class with its clicks, and what was predicted of it."""
         assert self.session is not None
-        self.session.store.delete_class(name)
-        for predictions in self.session.predictions.values():
-            predictions.drop_class(name)
+        self.session.delete_class(name)
         if self.binding is not None and self.binding.current == name:
             self.binding.set_class(self.session.classes[-1].name)
 

@@ -1,0 +1,174 @@
+"""What goes out of a session and comes in: cells, masks and models; points of other programs."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce import exchange
+from napari_xce.annotations.records import BACKGROUND, IMPORTED
+from napari_xce.errors import ExchangeError, XceWarning
+from napari_xce.predictions.detections import Detections
+from napari_xce.session.advice import SessionAdvice
+
+_DEFAULT_CLASS = "cell"
+
+
+class SessionFiles(SessionAdvice):
+    """The part of a session that exports and imports."""
+
+    def export(self, path: str | Path, slide: str | None = None) -> Path:
+        """Write the cells found so far and what was said, in the format of the file's suffix.
+
+        Parameters
+        ----------
+        path : path
+            ``.geojson`` or ``.geojson.gz``: cells and annotations. ``.csv`` or ``.json`` (COCO):
+            cells. ``.ome.tif`` or ``.zarr``: a mask of the cells. ``.safetensors``: the model with
+            its card.
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        ExchangeError
+            The format is unknown, there is nothing to write, or the file cannot be written; one
+            that was there is kept.
+        SessionError
+            A mask or model is wanted, but nothing has been learnt yet.
+
+        Notes
+        -----
+        Nothing is predicted here, so that an export takes seconds and holds what was seen: call
+        ``predict`` first for a whole slide. With nothing predicted, the annotations are written
+        alone, with a warning. With the head "unet" GeoJSON and COCO hold the cells as polygons.
+        """
+        path = Path(path)
+        if path.suffix == ".safetensors":
+            self._require_learnt()
+            with self.lock:
+                self.live.save(path, self._card())
+            return path
+        id = self._slide_id(slide)
+        suffix = exchange.format_of(path)
+        self.follow_classes()
+        cells = self._cells_to_write(id, suffix)
+        masks = suffix in exchange.MASK_FORMATS
+        outlined = self.head == "unet" and suffix != ".csv" and cells is not None
+        said = suffix.startswith(".geojson") or cells is None
+        exchange.write(
+            path,
+            detections=None if outlined else cells,
+            annotations=self.store.annotations(id) if said else None,
+            polygons=self._outlines(id, cells) if outlined and cells is not None else None,
+            labels=self._lazy_labels(id, cells) if masks and cells is not None else None,
+            classes=self.classes,
+            slide_name=self.slides[id].name,
+            shape=self.slides[id].shape,
+            mpp=self.slides[id].mpp,
+        )
+        return path
+
+    def _cells_to_write(self, id: str, suffix: str) -> Detections | None:
+        """Return the cells found so far, None where nothing was predicted but something was said.
+
+        Raises
+        ------
+        ExchangeError
+            There is nothing that this format can hold.
+        """
+        name = self.slides[id].name
+        if self.predictions[id].detections.tiles():
+            return self._cells(id)
+        if suffix in exchange.MASK_FORMATS or not len(self.store.annotations(id)):
+            raise ExchangeError(
+                f"Nothing has been predicted on {name} yet, so there are no cells to write. Call "
+                'predict() first, or press "Predict the slide".'
+            )
+        warnings.warn(
+            f"Nothing has been predicted on {name} yet: only what was annotated is written. Call "
+            "predict() first if the predicted cells are wanted.",
+            XceWarning,
+            stacklevel=3,
+        )
+        return None
+
+    def _lazy_labels(self, id: str, cells: Detections) -> exchange.LazyLabels:
+        """Return the mask of a whole slide, made tile by tile when it is written."""
+        self._require_learnt()
+        foreground = self._kept_foreground(id)
+
+        def read(y: int, x: int, height: int, width: int) -> NDArray[np.integer]:
+            return self._labels(id, (y, x, height, width), cells, foreground)
+
+        return exchange.LazyLabels(self.slides[id].shape, read)
+
+    # ---- in
+
+    def import_points(self, path: str | Path, slide: str | None = None) -> int:
+        """Read points, outlines and reviewed regions in as annotations (GeoJSON or CSV).
+
+        Classes that are not known yet are added, with the file's colour; objects without a class
+        become the first class. Objects of class background become rejections.
+
+        Parameters
+        ----------
+        path : path
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        int
+            How many annotations were read in; a warning says what was left out.
+
+        Raises
+        ------
+        ExchangeError
+            The file is not as it must be; nothing is read in.
+        """
+        id = self._slide_id(slide)
+        found = exchange.read_points(path, mpp=self.slides[id].mpp)
+        height, width = self.slides[id].shape
+        inside = ((found.points > -1) & (found.points < (height, width))).all(1)
+        notes = list(found.notes)
+        if not inside.all():
+            count = int((~inside).sum())
+            notes.append(f"Left out: {count} beyond the slide. Were they made on another one?")
+        names = self._known_names(found.labels, found.colors)
+        outlined = np.array([polygon is not None for polygon in found.polygons], bool)
+        for name in np.unique(names[inside]).tolist():
+            mine = inside & (names == name)
+            points = found.points[mine & ~outlined]
+            if name == BACKGROUND:
+                self.store.reject(id, points)
+            else:
+                self.store.add_points(id, name, points, provenance=IMPORTED)
+            polygons = [p for i in np.flatnonzero(mine) if (p := found.polygons[i]) is not None]
+            self.store.add_masks(id, name, polygons, provenance=IMPORTED)
+        for region in found.regions:
+            self.store.review(id, region)
+        self.follow_classes()
+        if notes:
+            warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
+        return int(inside.sum()) + len(found.regions)
+
+    def _known_names(self, labels: NDArray[np.str_], colors: dict[str, str]) -> NDArray[np.str_]:
+        """Return the class of each object as the session calls it; new classes are added."""
+        known = {c.name.casefold(): c.name for c in self.classes}
+        first = next(iter(self.class_names), _DEFAULT_CLASS)
+        names = {}
+        for label in np.unique(labels).tolist():
+            wanted = label or first
+            if wanted.casefold() not in known:
+                known[wanted.casefold()] = self.store.add_class(wanted, colors.get(label)).name
+            names[label] = known[wanted.casefold()]
+        return np.array([names[label] for label in labels.tolist()], dtype=np.str_)

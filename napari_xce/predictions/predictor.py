@@ -106,10 +106,6 @@ class Predictor:
         for key in [k for k in self._seen if k[0] == id]:
             self._bytes -= _size(self._seen.pop(key))
 
-    def has_features(self, key: TileKey) -> bool:
-        """Tell whether a tile can be painted without calling the network."""
-        return key in self._seen
-
     @torch.no_grad()
     def look(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
         """Return what the network says of a tile, remembered if possible."""
@@ -209,7 +205,7 @@ class Predictor:
         -------
         ndarray, float32, shape (core / 2, core / 2)
         """
-        looked = self.look_with_mask(model, work, tile)
+        looked = self._look_with_mask(model, work, tile)
         p = 1.0 - model.pixel_logits(looked).softmax(1)[0, 0]
         y, x, _, _ = work.grid.read_box(tile)
         top, left, bottom, right = work.grid.core(tile)
@@ -217,7 +213,7 @@ class Predictor:
         columns = slice((left - x) // MASK_STRIDE, -(-(right - x) // MASK_STRIDE))
         return p[rows, columns].cpu().numpy()
 
-    def look_with_mask(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
+    def _look_with_mask(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
         """Look at a tile whatever the head, mask features included; not remembered."""
         if model.head == "unet":
             return self.look(model, work, tile)

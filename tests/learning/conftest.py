@@ -1,4 +1,4 @@
-"""Small models and crops, in float32 on one device, for tests that must give the same everywhere."""
+"""Small models and crops, in float32 on the processor: the same everywhere."""
 
 from __future__ import annotations
 

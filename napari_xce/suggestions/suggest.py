@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
 from napari_xce.predictions.detections import Box
 
@@ -113,16 +114,16 @@ def suggest(
     if box is not None:
         score = score * np.where(_inside(candidates.points, box), 1.0, OUTSIDE)
     score = score / max(float(score.max()), 1e-9)
-    chosen = _spread(candidates, score, n, SPREAD * diameter)
+    untaught = not len(clicked) or not classes
     return [
         Suggestion(
             (float(candidates.points[i, 0]), float(candidates.points[i, 1])),
-            _reason(candidates.probabilities[i], classes, bool(novelty[i] > 0.5))
-            if len(clicked)
-            else "A typical cell: which class is it?",
-            float(score[i]),
+            "A typical cell: which class is it?"
+            if untaught
+            else _reason(candidates.probabilities[i], classes, bool(novelty[i] > 0.5)),
+            value,
         )
-        for i in chosen
+        for i, value in _spread(candidates, score, n, SPREAD * diameter)
     ]
 
 
@@ -137,6 +138,8 @@ def _without(candidates: Candidates, avoid: NDArray[np.float64], diameter: float
 
 def _doubt(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1 where the two likeliest answers are equally likely, 0 where one is certain."""
+    if p.shape[1] < 2:
+        return np.zeros(len(p))  # there are no classes yet
     ordered = np.sort(p, axis=1)
     return 1.0 - (ordered[:, -1] - ordered[:, -2])
 
@@ -157,10 +160,8 @@ def _novelty(vectors: NDArray[np.float32], clicked: NDArray[np.float32]) -> NDAr
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ranks of values, scaled to 0..1."""
-    ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks / max(len(values) - 1, 1)
+    """Return the ranks of values, scaled to 0..1; equal values share the middle of their ranks."""
+    return (rankdata(values) - 1.0) / max(len(values) - 1, 1)
 
 
 def _inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
@@ -169,14 +170,19 @@ def _inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
     return np.logical_and(inside[:, 0], inside[:, 1])
 
 
-def _spread(candidates: Candidates, score: NDArray[np.float64], n: int, apart: float) -> list[int]:
-    """Take the best, then the best that is neither near nor alike, and so on."""
-    chosen: list[int] = []
+def _spread(
+    candidates: Candidates, score: NDArray[np.float64], n: int, apart: float
+) -> list[tuple[int, float]]:
+    """Take the best, then the best that is neither near nor alike, and so on; each with its score.
+
+    What is like a place already taken teaches less, so that its score is lowered.
+    """
+    chosen: list[tuple[int, float]] = []
     score = score.copy()
     scale = float(candidates.vectors.std()) * np.sqrt(candidates.vectors.shape[1]) + 1e-9
     while len(chosen) < n and score.max() > 0:
         best = int(score.argmax())
-        chosen.append(best)
+        chosen.append((best, float(score[best])))
         near = np.linalg.norm(candidates.points - candidates.points[best], axis=1) < apart
         unlike = np.linalg.norm(candidates.vectors - candidates.vectors[best], axis=1) / scale
         score = np.where(near, 0.0, score * np.clip(unlike, 0.05, 1.0))

@@ -103,6 +103,7 @@ class LiveModel:
             self.predictor.forget_slide(work.id)
             self._memory.forget()
             self._trainer = None
+            self._learnt_from = "another scale"
         self._slides[work.id] = work
 
     def set_said(self, said: Annotations, classes: list[str]) -> None:

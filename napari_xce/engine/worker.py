@@ -1,0 +1,434 @@
+"""What the engine's thread does: one short piece of work after the other, the most urgent first.
+
+Order of work: learn from new clicks - answer a request for suggestions - paint what is in view -
+masks of the view - a whole-slide run - paint around the view - fine-tune, which also gets every
+fourth turn while there is painting to do. Each piece holds the session's lock, so that what it
+relies on (model, grids, classes) does not change under it. A piece that fails says so once and
+rests until something changes. Only the engine's thread calls the worker; tests call it directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_xce.engine.messages import (
+    CancelPredict,
+    Command,
+    Failed,
+    Message,
+    ModelReady,
+    Painted,
+    PredictSlide,
+    Progress,
+    Promoted,
+    Segmented,
+    SetHead,
+    SetPaused,
+    SetViewport,
+    Status,
+    Suggest,
+    SuggestionsReady,
+    TakeUp,
+    WakeUp,
+)
+from napari_xce.errors import XceError
+from napari_xce.learning.memory import TileKey
+from napari_xce.learning.trunk import MASK_STRIDE
+from napari_xce.predictions.detections import Box
+from napari_xce.predictions.instances import MARGIN, mask_box
+from napari_xce.predictions.scheduler import next_tile
+from napari_xce.predictions.slide_predictions import SlidePredictions
+from napari_xce.predictions.tiles import Tile
+from napari_xce.session import Session
+from napari_xce.suggestions import Suggestion
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two automatic saves.
+SAVE_SECONDS = 60.0
+#: One piece in so many goes to what would otherwise have to wait: fine-tuning while the view is
+#: painted, the view while there is much to learn from.
+TURN = 4
+#: Larger views get no masks: nobody could tell cells apart there.
+MOST_MASK_PIXELS = 2_000_000
+
+Piece = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Run:
+    """A whole-slide run: the tiles still to do, the next one last."""
+
+    slide_id: str
+    predictions: SlidePredictions
+    tiles: list[Tile]
+    total: int
+    started: float = field(default_factory=time.monotonic)
+
+
+class Worker:
+    """Do the engine's work; see the module.
+
+    Parameters
+    ----------
+    session : Session
+    tell : callable
+        Takes each message.
+    """
+
+    def __init__(self, session: Session, tell: Callable[[Message], None]) -> None:
+        self._session = session
+        self._tell = tell
+        self._paused = False
+        self._seen_revision = -1  # of the store
+        self._to_take_up = True
+        self._to_learn = False
+        self._model_told = 0  # revision
+        self._view: tuple[str, Box] | None = None
+        self._requests: deque[Suggest] = deque()
+        self._slide_run: Run | None = None
+        self._masks_shown: object = None
+        self._resting: set[Piece] = set()
+        self._broken: dict[TileKey, int] = {}  # tiles that could not be done, and the revision
+        self._told: set[str] = set()
+        self._pieces = 0
+        self._steps = 0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=40)  # time, loss
+        self._note = ""
+        self._last_save = time.monotonic()
+
+    # ---- for the loop
+
+    def obey(self, command: Command) -> None:
+        """Take note of a command; long work is left for later pieces."""
+        match command:
+            case SetViewport(slide_id, box):
+                self._view = (slide_id, box)
+            case TakeUp():
+                self._something_changed()
+            case SetPaused(paused):
+                self._paused = paused
+                self._told.clear()
+                self._something_changed()
+            case SetHead(head):
+                self._told.clear()
+                self._guarded(lambda: self._session.set_head(head))
+                self._something_changed()
+            case Suggest():
+                self._told.clear()
+                self._requests.append(command)
+            case PredictSlide(slide_id):
+                self._told.clear()
+                self._end_run()
+                self._begin_run(slide_id)
+            case CancelPredict():
+                self._end_run()
+            case WakeUp():
+                pass
+
+    def work(self) -> bool:
+        """Do the most urgent piece of work; False when there is none."""
+        self._pieces += 1
+        if self._session.store.revision != self._seen_revision:  # by the GUI or by a script
+            self._seen_revision = self._session.store.revision
+            self._something_changed()
+        return any(self._done(piece) for piece in self._order())
+
+    def finish(self) -> None:
+        """Answer what is still open, and save."""
+        for request in self._requests:
+            self._tell(SuggestionsReady(request.slide_id, ()))
+        self._requests.clear()
+        self._end_run()
+        if not self._session.closed:
+            self._guarded(self._session.save)
+
+    def status(self) -> Status:
+        """Say how it goes."""
+        now = time.monotonic()
+        losses = [loss for _, loss in self._recent if math.isfinite(loss)]
+        since = now - self._recent[0][0] if self._recent else math.inf
+        return Status(
+            self._state(),
+            self._session.model_revision,
+            self._steps,
+            len(self._recent) / max(since, 1e-3),
+            float(np.mean(losses[-10:])) if losses else math.nan,
+            self._note,
+        )
+
+    def _state(self) -> str:
+        if self._slide_run is not None:
+            return "predicting the slide"
+        if self._paused:
+            return "paused"
+        return "learning" if self._session.has_learnt else "waiting for clicks"
+
+    def _order(self) -> list[Piece]:
+        """Return what to try, the most urgent first."""
+        turn = self._pieces % TURN == 0
+        # where many tiles are to be learnt from, as in a session just opened, the view gets a turn
+        early = [self._paint_view] if turn and self._to_learn else []
+        late = [self._train] if turn else []
+        return [
+            self._save_sometimes,
+            *early,
+            self._learn,
+            self._answer_request,
+            *late,
+            self._paint_view,
+            self._show_masks,
+            self._continue_run,
+            self._paint_around,
+            self._train,
+        ]
+
+    # ---- failures
+
+    def _done(self, piece: Piece) -> bool:
+        """Try a piece of work; one that failed rests until something changes."""
+        if piece in self._resting:
+            return False
+        worked = False
+
+        def run() -> None:
+            nonlocal worked
+            with self._session.lock:
+                worked = not self._session.closed and piece()
+
+        if self._guarded(run):
+            return worked
+        self._resting.add(piece)
+        return True
+
+    def _guarded(self, work: Callable[[], object]) -> bool:
+        """Do something; a failure is told in words and ends nothing but that."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the edge of the thread
+            self._tell_failure(error)
+            return False
+        return True
+
+    def _tell_failure(self, error: Exception) -> None:
+        """Tell the user; the same sentence once, until the user asks for something."""
+        words = str(error)
+        if not isinstance(error, XceError):
+            log.error("the engine met an unexpected error", exc_info=error)
+            words = f"Unexpected error: {error}. Your annotations are safe; details are in the log."
+        if words not in self._told and not self._session.closed:
+            self._told.add(words)
+            self._tell(Failed(words))
+
+    def _something_changed(self) -> None:
+        """Look at what stands, and try everything anew."""
+        self._to_take_up = True
+        self._resting.clear()
+        self._broken.clear()
+
+    # ---- learning
+
+    def _learn(self) -> bool:
+        """Take up what was said; look at one tile of it, or fit."""
+        if self._paused:
+            return False
+        live = self._session.live
+        if self._to_take_up:
+            self._to_take_up = False
+            self._session.take_up_annotations()
+            self._to_learn = not live.is_current
+            self._tell_model()
+        if not self._to_learn:
+            return False
+        unseen = [key for key in live.unseen_tiles() if key not in self._broken]
+        if unseen:
+            self._on_tile(unseen[0], lambda: live.observe(unseen[0]))
+            if len(unseen) > 1:
+                return True
+        self._to_learn = False
+        live.learn()
+        self._note = "" if live.has_learnt else "click a few cells to begin"
+        self._recent.clear()
+        if not live.has_learnt:
+            self._clear_predictions()
+        self._tell_model()
+        return True
+
+    def _clear_predictions(self) -> None:
+        """Take what was predicted away, because all it was learnt from was taken back."""
+        for id, predictions in list(self._session.predictions.items()):
+            if predictions.detections.tiles():
+                predictions.clear()
+                height, width = predictions.grid.shape
+                whole = (-0.5, -0.5, height - 0.5, width - 0.5)
+                self._tell(Painted(id, whole, self._session.model_revision))
+
+    def _train(self) -> bool:
+        """Take one fine-tuning step; judge the copy when it is due."""
+        live = self._session.live
+        if self._paused or self._to_learn or self._slide_run is not None or not live.has_learnt:
+            return False
+        loss = live.train_step()
+        if loss is None:
+            return False
+        self._steps += 1
+        self._recent.append((time.monotonic(), loss))
+        if live.trial_is_due:
+            trial = live.try_promotion()
+            self._note = trial.words
+            if trial.promoted:
+                self._tell(Promoted(live.revision, trial.words))
+                self._tell_model()
+                self._guarded(self._session.save)
+        return True
+
+    def _tell_model(self) -> None:
+        """Tell of a new revision, once."""
+        revision = self._session.model_revision
+        if self._session.has_learnt and revision != self._model_told:
+            self._model_told = revision
+            self._tell(ModelReady(revision, self._session.thresholds))
+
+    def _save_sometimes(self) -> bool:
+        """Save once a minute; never the reason to leave other work."""
+        if time.monotonic() - self._last_save > SAVE_SECONDS:
+            self._last_save = time.monotonic()
+            self._session.save()
+        return False
+
+    # ---- painting
+
+    def _paint_view(self) -> bool:
+        """Predict one tile of the view."""
+        return self._paint(around=False)
+
+    def _paint_around(self) -> bool:
+        """Predict one tile next to the view."""
+        return self._paint(around=True)
+
+    def _paint(self, around: bool) -> bool:
+        view = self._view_predictions()
+        if view is None:
+            return False
+        slide_id, box, predictions = view
+        revision = self._session.model_revision
+        revisions = dict(predictions.revisions)
+        for (id, broken), failed_at in self._broken.items():
+            if id == slide_id and failed_at == revision:
+                revisions[broken] = revision
+        tissue = self._session.tissue(slide_id) if around else None
+        tile = next_tile(box, predictions.grid, revisions, revision, tissue)
+        if tile is None or not (around or tile in predictions.grid.tiles_in(box)):
+            return False
+        self._predict(slide_id, tile)
+        return True
+
+    def _view_predictions(self) -> tuple[str, Box, SlidePredictions] | None:
+        """Return the view and what is predicted there, if anything can be."""
+        if self._view is None or not self._session.live.has_learnt:
+            return None
+        predictions = self._session.predictions.get(self._view[0])
+        return None if predictions is None else (*self._view, predictions)
+
+    def _predict(self, slide_id: str, tile: Tile) -> None:
+        """Predict a tile and say so."""
+        if self._on_tile((slide_id, tile), lambda: self._session.predict_tile(slide_id, tile)):
+            box = self._session.predictions[slide_id].grid.core_box(tile)
+            self._tell(Painted(slide_id, box, self._session.model_revision))
+
+    def _on_tile(self, key: TileKey, work: Callable[[], object]) -> bool:
+        """Do something with a tile; one that fails is not tried again by this revision."""
+        if self._guarded(work):
+            return True
+        self._broken[key] = self._session.model_revision
+        return False
+
+    def _show_masks(self) -> bool:
+        """Segment what is in view, once for each view and model, when the head is "unet"."""
+        view = self._view_predictions() if self._session.head == "unet" else None
+        if view is None:
+            return False
+        slide_id, box, predictions = view
+        thresholds = self._session.thresholds
+        wanted = (slide_id, box, predictions, self._session.model_revision, thresholds)
+        if wanted == self._masks_shown:
+            return False
+        self._masks_shown = wanted
+        grid = predictions.grid
+        y0, x0 = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
+        y1, x1 = min(grid.shape[0], math.ceil(box[2])), min(grid.shape[1], math.ceil(box[3]))
+        fy, fx = (MASK_STRIDE * f for f in grid.factor)
+        if y1 <= y0 or x1 <= x0 or (y1 - y0) * (x1 - x0) > MOST_MASK_PIXELS * fy * fx:
+            return False
+        mask = mask_box(grid, (y0, x0, y1 - y0, x1 - x0))
+        my, mx = (MARGIN * f for f in grid.factor)
+        near = (y0 - my, x0 - mx, y1 + my, x1 + mx)
+        cells = predictions.detections.query(near, thresholds=thresholds)
+        labels = self._session.mask_labels(slide_id, mask, cells)
+        labels.flags.writeable = False
+        origin = ((mask[0] + 0.5) * fy - 0.5, (mask[1] + 0.5) * fx - 0.5)
+        self._tell(Segmented(slide_id, labels, (fy, fx), origin, self._session.model_revision))
+        return True
+
+    # ---- requests
+
+    def _answer_request(self) -> bool:
+        """Answer one request for suggestions, even if there is only to say that it failed."""
+        if not self._requests:
+            return False
+        request = self._requests.popleft()
+        found: list[Suggestion] = []
+
+        def look() -> None:
+            found.extend(self._session.suggest(request.n, request.slide_id, request.box))
+
+        self._guarded(look)
+        self._tell(SuggestionsReady(request.slide_id, tuple(found)))
+        return True
+
+    def _begin_run(self, slide_id: str) -> None:
+        """Begin to predict a whole slide; if that fails, the run ends here."""
+        if not self._guarded(lambda: self._lay_out_run(slide_id)):
+            self._tell(Progress(slide_id, 0, 0, 0.0))
+
+    def _lay_out_run(self, slide_id: str) -> None:
+        session = self._session
+        with session.lock:
+            if not session.live.has_learnt:
+                raise XceError("Nothing has been learnt yet: click a few cells first.")
+            tiles = session.stale_tiles(slide_id, skip_glass=True, heat=True)
+            run = Run(slide_id, session.predictions[slide_id], tiles[::-1], len(tiles))
+        self._slide_run = run if tiles else None
+        self._tell_progress(run)
+
+    def _continue_run(self) -> bool:
+        """Predict the next tile of a run."""
+        run = self._slide_run
+        if run is None:
+            return False
+        if self._session.predictions.get(run.slide_id) is not run.predictions:
+            self._slide_run = None
+            self._begin_run(run.slide_id)  # its scale has changed, and so have its tiles
+            return True
+        self._predict(run.slide_id, run.tiles.pop())
+        self._tell_progress(run)
+        if not run.tiles:
+            self._slide_run = None
+        return True
+
+    def _end_run(self) -> None:
+        run, self._slide_run = self._slide_run, None
+        if run is not None:
+            self._tell(Progress(run.slide_id, 0, 0, 0.0))
+
+    def _tell_progress(self, run: Run) -> None:
+        done = run.total - len(run.tiles)
+        each = (time.monotonic() - run.started) / max(done, 1)
+        self._tell(Progress(run.slide_id, done, run.total, each * len(run.tiles)))

@@ -232,8 +232,7 @@ def _predict_tiles(work: Session, id: str) -> None:
 
     if not work.live.has_learnt:
         return  # Session.predict says it in words
-    height, width = work.slides[id].shape
-    tiles = work.stale_tiles(id, (-0.5, -0.5, height - 0.5, width - 0.5), skip_glass=True)
+    tiles = work.stale_tiles(id, skip_glass=True)
     for tile in track(tiles, "Predicting", console=Console(stderr=True), transient=True):
         work.predict_tile(id, tile)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from napari_xce.slides import Slide
 
 #: What a window needs. Qt ends the whole program where it finds no display, so a child tries it.
-_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([]); import napari.viewer"
-_PROBE_SECONDS = 120
+_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
+_PROBE_SECONDS = 60
 
 
 def why_no_window() -> str | None:
@@ -22,7 +22,7 @@ def why_no_window() -> str | None:
 
     Notes
     -----
-    Takes a second or two: a child process opens a Qt application.
+    Takes about a second: a child process tries it.
     """
     try:
         probe = subprocess.run(

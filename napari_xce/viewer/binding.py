@@ -8,7 +8,8 @@ once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -285,10 +286,7 @@ class Binding:
             keys.bind(layer, self._actions)
         keys.bind(self.slide_layer, self._actions)
         self.ensure_clicks()
-        if self.regions is None and len(
-            self.session.store.annotations(self.slide_id).of_kind("region")
-        ):
-            self._add_regions()
+        self._show_regions()
         self._show_heat()
         self.viewer.layers.selection.active = self.clicks.layer
 
@@ -303,12 +301,26 @@ class Binding:
             self.heat.close()
         elif self.visible["heat"] and not self.heat.draws(pyramid, name, color):
             fresh = self.heat.layer is None
-            active = self.viewer.layers.selection.active
-            layer = self.heat.show(pyramid, name, color)
-            self.viewer.layers.selection.active = active
+            with self._keep_selection():
+                layer = self.heat.show(pyramid, name, color)
             if fresh:
                 layer.opacity = self.opacity
                 keys.bind(layer, self._actions)
+
+    @contextmanager
+    def _keep_selection(self) -> Iterator[None]:
+        """Leave the selected layer selected: napari selects every layer that is added."""
+        active = self.viewer.layers.selection.active
+        yield
+        self.viewer.layers.selection.active = active
+
+    def _show_regions(self) -> None:
+        """Show the reviewed regions, as soon as there are some."""
+        if self.regions is not None:
+            self.regions.mirror()
+        elif len(self.session.store.annotations(self.slide_id).of_kind("region")):
+            with self._keep_selection():
+                self._add_regions()
 
     def _add_regions(self) -> None:
         self.regions = RegionLayer(
@@ -326,16 +338,14 @@ class Binding:
             self.heat.painted(message.box)
             self.cells.changed()
         elif isinstance(message, Segmented) and self.visible["masks"]:
-            active = self.viewer.layers.selection.active
-            self.masks.show(message.labels, message.factor, message.origin)
-            self.viewer.layers.selection.active = active
+            with self._keep_selection():
+                self.masks.show(message.labels, message.factor, message.origin)
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
         self._seen_revision = self.session.store.revision
         self.clicks.mirror()
-        if self.regions is not None:
-            self.regions.mirror()
+        self._show_regions()
         self.pointer.close()
         self._show_heat()
         self.cells.changed()

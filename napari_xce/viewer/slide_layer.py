@@ -10,7 +10,8 @@ from napari.layers import Image
 
 from napari_xce.slides.level import LevelArray
 from napari_xce.slides.slide import Slide
-from napari_xce.viewer.frame import mark, role_of
+from napari_xce.viewer.frame import role_of
+from napari_xce.viewer.readers import layer_options
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -42,16 +43,7 @@ def slide_of(layer: Image) -> Slide:
 
 def add_slide_layer(viewer: ViewerModel, slide: Slide) -> Image:
     """Show a slide: a multiscale RGB layer, in micrometres where the pixel size is known."""
-    options = {"scale": slide.mpp, "units": "um"} if slide.mpp is not None else {}
-    layer = Image(
-        slide.levels,
-        name=slide.name,
-        multiscale=True,
-        rgb=True,
-        contrast_limits=(0, 255),
-        **options,
-    )
-    mark(layer, "slide")
+    layer = Image(slide.levels, **layer_options(slide))
     viewer.layers.append(layer)
     return layer
 

@@ -104,14 +104,14 @@ class Annotator:
         self._bind(slide_id, layer)
 
     def rename_class(self, name: str, new: str) -> None:
-        """Give a class another name, in what was predicted too."""
+        """Give a class another name."""
         assert self.session is not None
         kept = self.session.rename_class(name, new)
         if self.binding is not None and self.binding.current == name:
             self.binding.set_class(kept)
 
     def delete_class(self, name: str) -> None:
-        """Delete a class with its clicks, and what was predicted of it."""
+        """Delete a class with its clicks; the next one is the class of the next click."""
         assert self.session is not None
         self.session.delete_class(name)
         if self.binding is not None and self.binding.current == name:

@@ -1,4 +1,4 @@
-"""The dock "XCE Annotator": the groups in the order of work, wired to the session and its engine.
+"""The dock "XCE Annotator": its groups wired to the session and its engine.
 
 One timer of 100 ms asks the engine what is new. The dock decides nothing that a script would need:
 it calls the session, the engine and the viewer's binding, and shows what they say.
@@ -12,37 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication
 
-from napari_xce.engine import (
-    Failed,
-    Message,
-    ModelReady,
-    Progress,
-    Promoted,
-    Status,
-    SuggestionsReady,
-)
 from napari_xce.errors import XceError
-from napari_xce.viewer.binding import Hooks
 from napari_xce.viewer.compat import focus_canvas
 from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.viewer.view import view_box
-from napari_xce.widgets.annotator import Annotator, Jobs
-from napari_xce.widgets.class_box import ClassBox
-from napari_xce.widgets.counting import accuracy_in_words, count_cells, freshness
-from napari_xce.widgets.counts_box import CountsBox
-from napari_xce.widgets.export_box import ExportBox
-from napari_xce.widgets.help import HELP, next_step
-from napari_xce.widgets.learn_box import LearnBox
-from napari_xce.widgets.section import small_text
-from napari_xce.widgets.show_box import ShowBox
-from napari_xce.widgets.slide_box import SlideBox
-from napari_xce.widgets.status_card import StatusCard
-from napari_xce.widgets.suggest_box import SuggestBox
+from napari_xce.widgets.annotator import Jobs
+from napari_xce.widgets.counting import accuracy_in_words
+from napari_xce.widgets.face import Face
 
 if TYPE_CHECKING:
     import napari
@@ -62,7 +43,7 @@ def dock_of(viewer: napari.Viewer) -> AnnotatorDock | None:
     return dock if dock is not None and dock.is_open else None
 
 
-class AnnotatorDock(QWidget):
+class AnnotatorDock(Face):
     """Click a few cells, see them all.
 
     Parameters
@@ -71,24 +52,12 @@ class AnnotatorDock(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
         # napari hands out a proxy, whose layers are proxies too: never the same object twice
-        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        hooks = Hooks(
-            error=self.show_error,
-            note=self.show_note,
-            class_chosen=self._show_classes,
-            suggest=self.suggest_next,
-            help=self.show_help,
-        )
-        self.annotator = Annotator(self.viewer, hooks)
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(viewer, on_suggest=lambda: self.suggest_next())
         self._jobs = Jobs()
         self._ring: PointerLayer | None = None
         self._seen_revision = -1
-        self._inserted = False
-        self._counted = 0.0
-        self._recount = True
-        self._build()
         self._connect()
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -124,21 +93,6 @@ class AnnotatorDock(QWidget):
     def ask_session(self) -> None:
         """Ask which session to open."""
         self.slide._open_session()
-
-    def show_help(self) -> None:
-        """Show the keys."""
-        box = QMessageBox(QMessageBox.Icon.NoIcon, "XCE Annotator", HELP, parent=self)
-        box.setTextFormat(Qt.TextFormat.RichText)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
-
-    def show_error(self, sentence: str) -> None:
-        """Show what went wrong, once, in words."""
-        show_error(sentence)
-
-    def show_note(self, sentence: str) -> None:
-        """Show a passing remark in napari's status bar."""
-        self.viewer.status = sentence
 
     # ---- life and death
 
@@ -193,88 +147,7 @@ class AnnotatorDock(QWidget):
         self._show_visible()
         self._show_step()
 
-    def _show_message(self, message: Message) -> None:
-        self._recount = True
-        if isinstance(message, Status):
-            self.status.show_status(
-                message.state,
-                message.revision,
-                message.steps_per_second,
-                message.loss,
-                message.message,
-            )
-        elif isinstance(message, ModelReady):
-            self._show_threshold()
-        elif isinstance(message, SuggestionsReady):
-            self._show_suggestions(message)
-        elif isinstance(message, Progress):
-            done = message.done >= message.total
-            self.counts.show_progress(
-                None if done else (message.done, message.total, message.seconds_left)
-            )
-        elif isinstance(message, Failed):
-            self.counts.show_progress(None)
-            self.show_error(message.message)
-        elif isinstance(message, Promoted) and message.message:
-            self.show_note(message.message)
-
-    def _show_suggestions(self, message: SuggestionsReady) -> None:
-        binding = self.annotator.binding
-        if binding is None or message.slide_id != binding.slide_id:
-            return
-        if not message.suggestions:
-            self.suggest.show_reason("No suggestion yet: click a few cells and let it learn first.")
-            return
-        best = message.suggestions[0]
-        binding.look_at(best)
-        self.suggest.show_reason(best.reason)
-
     # ---- building
-
-    def _build(self) -> None:
-        self.hint = small_text("")
-        self.hint.setStyleSheet(
-            "background: rgba(255, 212, 0, 40); border-left: 4px solid #ffd400; "
-            "padding: 6px; font-weight: bold;"
-        )
-        self.slide = SlideBox()
-        self.classes = ClassBox()
-        self.learn = LearnBox()
-        self.status = StatusCard()
-        self.show_box = ShowBox()
-        self.counts = CountsBox()
-        self.suggest = SuggestBox()
-        self.export = ExportBox()
-        inside = QWidget()
-        rows = QVBoxLayout(inside)
-        rows.setContentsMargins(8, 4, 8, 4)
-        rows.setSpacing(5)
-        for group in self._groups():
-            rows.addWidget(group)
-        rows.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(area)
-        self.setMinimumWidth(320)
-
-    def _groups(self) -> list[QWidget]:
-        """Return the groups in the order of work."""
-        return [
-            self.hint,
-            self.slide,
-            self.classes,
-            self.learn,
-            self.status,
-            self.show_box,
-            self.counts,
-            self.suggest,
-            self.export,
-        ]
 
     def _connect(self) -> None:
         self.slide.layer_chosen.connect(self._use_layer)
@@ -367,7 +240,7 @@ class AnnotatorDock(QWidget):
             return
         taken = {found.name for found in session.classes}
         number = next(n for n in range(len(taken), 1000) if f"class {n}" not in taken)
-        added = self._try(lambda: session.store.add_class(f"class {number}"))
+        added = self._try(lambda: session.add_class(f"class {number}"))
         if added is not None:
             self._choose_class(added.name)
             self._show_classes()
@@ -479,13 +352,6 @@ class AnnotatorDock(QWidget):
 
     # ---- showing
 
-    def _show_layers(self, event: Any = None) -> None:
-        self._inserted |= event is not None and event.type == "inserted"
-        binding, waiting = self.annotator.binding, self.annotator.waiting
-        current = binding.slide_layer if binding is not None else waiting and waiting[1]
-        layers = slide_layers(self.viewer)
-        self.slide.show_layers(layers, current if current in layers else None)
-
     def _start_with_only_slide(self) -> None:
         """Take the only image there is; with several, let the user choose."""
         layers = slide_layers(self.viewer)
@@ -517,54 +383,6 @@ class AnnotatorDock(QWidget):
         self.suggest.show_reason("")
         self._show_classes()
         self._show_step()
-
-    def _show_classes(self, current: str | None = None) -> None:
-        session, binding = self.annotator.session, self.annotator.binding
-        if session is None:
-            self.classes.show_classes([], {}, None)
-            return
-        stands = session.store.annotations(binding.slide_id if binding else None)
-        clicks = stands.labels[stands.kinds != "region"]
-        counts = {found.name: int((clicks == found.name).sum()) for found in session.classes}
-        chosen = binding.current if binding is not None else None
-        self.classes.show_classes(session.classes, counts, chosen)
-        self._show_threshold()
-        self._recount = True
-
-    def _show_threshold(self) -> None:
-        binding = self.annotator.binding
-        if binding is not None:
-            name = binding.current
-            threshold = binding.session.thresholds.get(name, 0.5)
-            self.show_box.show_threshold(threshold, name in binding.session.own_thresholds)
-
-    def _show_counts(self) -> None:
-        self._counted, self._recount = time.monotonic(), False
-        binding = self.annotator.binding
-        if binding is None:
-            self.counts.show_counts([], "")
-            self.status.show_freshness("")
-            return
-        rows, covered = count_cells(binding)
-        self.counts.show_counts(rows, covered)
-        self.status.show_freshness(freshness(binding))
-
-    def _show_visible(self) -> None:
-        if self.annotator.binding is not None:
-            for what, visible in self.annotator.binding.visible.items():
-                self.show_box.show_visible(what, visible)
-            if self.annotator.binding.moved:
-                self.annotator.binding.moved = False
-                self._recount = True
-
-    def _show_step(self) -> None:
-        """Say in one line what to do next."""
-        annotator = self.annotator
-        stands = annotator.session.store.annotations() if annotator.session is not None else ()
-        self.learn.show_state(annotator.learning, ready=len(stands) > 0)
-        words = next_step(annotator, len(stands))
-        if words != self.hint.text():
-            self.hint.setText(words)
 
     def _focus_canvas(self) -> None:
         """Give the keys back to the canvas after typing."""

@@ -89,8 +89,11 @@ def test_session_made_by_a_script_is_gone_on_with(
     window.dock.use_session(session)
     assert window.layer("xce: clicks").data.tolist() == [[10, 20]]
     session.annotate("tumour", [[30, 40]])  # from the console, while the dock is open
+    session.review([[5, 5], [50, 50]])
     window.settle()
     assert len(window.layer("xce: clicks").data) == 2
+    assert len(window.layer("xce: reviewed").data) == 1
+    assert window.viewer.layers.selection.active is window.binding.clicks.layer
 
 
 def test_slide_without_file_is_found_again_among_the_layers(
@@ -342,6 +345,7 @@ def test_points_come_in_and_cells_go_out(window: Any, noise: Slide, tmp_path: Pa
     window.dock.tick()
     assert len(window.layer("xce: clicks").data) == 2
     assert "tumour" in [c.name for c in window.session.classes]
+    window.engine.find(window.binding.slide_id, [[150, 160]])
     window.dock.export.exported.emit(str(tmp_path / "out.geojson"))
     window.qtbot.waitUntil((tmp_path / "out.geojson").exists)
 

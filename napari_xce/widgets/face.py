@@ -1,0 +1,219 @@
+"""What the dock looks like, and what it shows of the session, the engine and the view.
+
+The groups stand in the order of work. Nothing here changes anything: see :mod:`.dock` for that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+
+from napari_xce.engine import (
+    Failed,
+    Message,
+    ModelReady,
+    Progress,
+    Promoted,
+    Status,
+    SuggestionsReady,
+)
+from napari_xce.viewer.binding import Hooks
+from napari_xce.viewer.slide_layer import slide_layers
+from napari_xce.widgets.annotator import Annotator
+from napari_xce.widgets.class_box import ClassBox
+from napari_xce.widgets.counting import count_cells, freshness
+from napari_xce.widgets.counts_box import CountsBox
+from napari_xce.widgets.export_box import ExportBox
+from napari_xce.widgets.help import HELP, next_step
+from napari_xce.widgets.learn_box import LearnBox
+from napari_xce.widgets.section import small_text
+from napari_xce.widgets.show_box import ShowBox
+from napari_xce.widgets.slide_box import SlideBox
+from napari_xce.widgets.status_card import StatusCard
+from napari_xce.widgets.suggest_box import SuggestBox
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Face(QWidget):
+    """The groups of the dock, and the words and numbers in them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    on_suggest : callable
+        Called when the key for the next suggestion is pressed on the canvas.
+    """
+
+    def __init__(self, viewer: napari.Viewer, on_suggest: Callable[[], None]) -> None:
+        super().__init__()
+        self.viewer = viewer
+        hooks = Hooks(
+            error=self.show_error,
+            note=self.show_note,
+            class_chosen=self._show_classes,
+            suggest=on_suggest,
+            help=self.show_help,
+        )
+        self.annotator = Annotator(viewer, hooks)
+        self._inserted = False  # a layer was added since the last tick
+        self._counted = 0.0
+        self._recount = True
+        self._build()
+
+    def _build(self) -> None:
+        self.hint = small_text("")
+        self.hint.setStyleSheet(
+            "background: rgba(255, 212, 0, 40); border-left: 4px solid #ffd400; "
+            "padding: 6px; font-weight: bold;"
+        )
+        self.slide = SlideBox()
+        self.classes = ClassBox()
+        self.learn = LearnBox()
+        self.status = StatusCard()
+        self.show_box = ShowBox()
+        self.counts = CountsBox()
+        self.suggest = SuggestBox()
+        self.export = ExportBox()
+        inside = QWidget()
+        rows = QVBoxLayout(inside)
+        rows.setContentsMargins(8, 4, 8, 4)
+        rows.setSpacing(5)
+        for group in self._groups():
+            rows.addWidget(group)
+        rows.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(area)
+        self.setMinimumWidth(320)
+
+    def _groups(self) -> list[QWidget]:
+        """Return the groups in the order of work."""
+        return [
+            self.hint,
+            self.slide,
+            self.classes,
+            self.learn,
+            self.status,
+            self.show_box,
+            self.counts,
+            self.suggest,
+            self.export,
+        ]
+
+    def show_error(self, sentence: str) -> None:
+        """Show what went wrong, once, in words."""
+        show_error(sentence)
+
+    def show_note(self, sentence: str) -> None:
+        """Show a passing remark in napari's status bar."""
+        self.viewer.status = sentence
+
+    def show_help(self) -> None:
+        """Show the keys."""
+        box = QMessageBox(QMessageBox.Icon.NoIcon, "XCE Annotator", HELP, parent=self)
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    def _show_message(self, message: Message) -> None:
+        self._recount = True
+        if isinstance(message, Status):
+            self.status.show_status(
+                message.state,
+                message.revision,
+                message.steps_per_second,
+                message.loss,
+                message.message,
+            )
+        elif isinstance(message, ModelReady):
+            self._show_threshold()
+        elif isinstance(message, SuggestionsReady):
+            self._show_suggestions(message)
+        elif isinstance(message, Progress):
+            done = message.done >= message.total
+            self.counts.show_progress(
+                None if done else (message.done, message.total, message.seconds_left)
+            )
+        elif isinstance(message, Failed):
+            self.counts.show_progress(None)
+            self.show_error(message.message)
+        elif isinstance(message, Promoted) and message.message:
+            self.show_note(message.message)
+
+    def _show_suggestions(self, message: SuggestionsReady) -> None:
+        binding = self.annotator.binding
+        if binding is None or message.slide_id != binding.slide_id:
+            return
+        if not message.suggestions:
+            self.suggest.show_reason("No suggestion yet: click a few cells and let it learn first.")
+            return
+        best = message.suggestions[0]
+        binding.look_at(best)
+        self.suggest.show_reason(best.reason)
+
+    def _show_layers(self, event: Any = None) -> None:
+        self._inserted |= event is not None and event.type == "inserted"
+        binding, waiting = self.annotator.binding, self.annotator.waiting
+        current = binding.slide_layer if binding is not None else waiting and waiting[1]
+        layers = slide_layers(self.viewer)
+        self.slide.show_layers(layers, current if current in layers else None)
+
+    def _show_classes(self, current: str | None = None) -> None:
+        session, binding = self.annotator.session, self.annotator.binding
+        if session is None:
+            self.classes.show_classes([], {}, None)
+            return
+        stands = session.store.annotations(binding.slide_id if binding else None)
+        clicks = stands.labels[stands.kinds != "region"]
+        counts = {found.name: int((clicks == found.name).sum()) for found in session.classes}
+        chosen = binding.current if binding is not None else None
+        self.classes.show_classes(session.classes, counts, chosen)
+        self._show_threshold()
+        self._recount = True
+
+    def _show_threshold(self) -> None:
+        binding = self.annotator.binding
+        if binding is not None:
+            name = binding.current
+            threshold = binding.session.thresholds.get(name, 0.5)
+            self.show_box.show_threshold(threshold, name in binding.session.own_thresholds)
+
+    def _show_counts(self) -> None:
+        self._counted, self._recount = time.monotonic(), False
+        binding = self.annotator.binding
+        if binding is None:
+            self.counts.show_counts([], "")
+            self.status.show_freshness("")
+            return
+        rows, covered = count_cells(binding)
+        self.counts.show_counts(rows, covered)
+        self.status.show_freshness(freshness(binding))
+
+    def _show_visible(self) -> None:
+        if self.annotator.binding is not None:
+            for what, visible in self.annotator.binding.visible.items():
+                self.show_box.show_visible(what, visible)
+            if self.annotator.binding.moved:
+                self.annotator.binding.moved = False
+                self._recount = True
+
+    def _show_step(self) -> None:
+        """Say in one line what to do next."""
+        annotator = self.annotator
+        stands = annotator.session.store.annotations() if annotator.session is not None else ()
+        self.learn.show_state(annotator.learning, ready=len(stands) > 0)
+        words = next_step(annotator, len(stands))
+        if words != self.hint.text():
+            self.hint.setText(words)

@@ -19,7 +19,6 @@ from pathlib import Path
 HOME = tempfile.TemporaryDirectory(prefix="xce-picture-")
 os.environ["NAPARI_CONFIG"] = str(Path(HOME.name) / "settings.yaml")  # before napari reads it
 
-import napari  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402

@@ -143,23 +143,24 @@ class SessionFiles(SessionAdvice):
         if not inside.all():
             count = int((~inside).sum())
             notes.append(f"Left out: {count} beyond the slide. Were they made on another one?")
-        names = self._known_names(found.labels, found.colors)
-        outlined = np.array([polygon is not None for polygon in found.polygons], bool)
-        for name in np.unique(names[inside]).tolist():
-            mine = inside & (names == name)
-            points = found.points[mine & ~outlined]
+        points, labels = found.points[inside], found.labels[inside]
+        polygons = [found.polygons[i] for i in np.flatnonzero(inside)]
+        names = self._known_names(labels, found.colors)
+        for name in np.unique(names).tolist():
+            mine = np.flatnonzero(names == name).tolist()
+            dots = points[[i for i in mine if polygons[i] is None]]
+            outlines = [p for i in mine if (p := polygons[i]) is not None]
             if name == BACKGROUND:
-                self.store.reject(id, points)
+                self.store.reject(id, dots)
             else:
-                self.store.add_points(id, name, points, provenance=IMPORTED)
-            polygons = [p for i in np.flatnonzero(mine) if (p := found.polygons[i]) is not None]
-            self.store.add_masks(id, name, polygons, provenance=IMPORTED)
+                self.store.add_points(id, name, dots, provenance=IMPORTED)
+            self.store.add_masks(id, name, outlines, provenance=IMPORTED)
         for region in found.regions:
             self.store.review(id, region)
         self.follow_classes()
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
-        return int(inside.sum()) + len(found.regions)
+        return len(points) + len(found.regions)
 
     def _known_names(self, labels: NDArray[np.str_], colors: dict[str, str]) -> NDArray[np.str_]:
         """Return the class of each object as the session calls it; new classes are added."""

@@ -27,7 +27,7 @@ from napari_xce.session.model import SessionModel
 
 Region = tuple[tuple[float, float], tuple[float, float]]
 #: Tiles whose foreground is kept while the mask of a whole slide is made: about 100 MB.
-_FOREGROUNDS = 1024
+_FOREGROUNDS = 512
 
 
 class SessionPredictions(SessionModel):
@@ -130,8 +130,9 @@ class SessionPredictions(SessionModel):
         Returns
         -------
         ndarray, int32, shape (height, width)
-            At level 0. 0 is no cell; k + 1 is cell k of ``predict(slide, region)``. Higher labels
-            are cells centred outside the region that reach into it.
+            Level-0 pixels of the region, also where it reaches beyond the slide. 0 is no cell;
+            k + 1 is cell k of ``predict(slide, region)``. Higher labels are cells centred outside
+            the region that reach into it.
 
         Raises
         ------
@@ -190,8 +191,7 @@ class SessionPredictions(SessionModel):
 
     def _kept_foreground(self, slide: str) -> Foreground:
         """Return the foreground by tile, remembered: neighbouring rectangles ask for it again."""
-        look = self._foreground(slide)
-        return lru_cache(_FOREGROUNDS)(lambda tile: look(tile).astype(np.float16))
+        return lru_cache(_FOREGROUNDS)(self._foreground(slide))
 
     def _outlines(self, id: str, cells: Detections) -> Iterator[Outline]:
         """Yield the outline of each cell; a cell without a mask of its own is drawn as a disc."""
@@ -231,9 +231,8 @@ def as_box(region: Region | None, shape: tuple[int, int]) -> Box:
 
 
 def as_pixels(box: Box, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the whole pixels of a box, cut to the slide."""
-    y0, x0 = (max(0, int(np.ceil(v))) for v in box[:2])
-    y1, x1 = (min(n, int(np.ceil(v))) for n, v in zip(shape, box[2:], strict=True))
-    if y1 <= y0 or x1 <= x0:
+    """Return the whole pixels (y0, x0, y1, x1) whose centres lie in a box."""
+    y0, x0, y1, x1 = (int(np.ceil(v)) for v in box)
+    if y1 <= max(y0, 0) or x1 <= max(x0, 0) or y0 >= shape[0] or x0 >= shape[1]:
         raise SessionError("The region lies outside the slide.")
     return y0, x0, y1, x1

@@ -1,0 +1,152 @@
+"""Where to click next, and how good the model is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import napari_xce as xce
+from napari_xce.predictions.detections import Detections
+from napari_xce.session import Session
+
+from .conftest import SHAPE, grey_slide, make_slide
+
+# ---- suggestions
+
+
+def test_suggestions_come_before_any_click(session: Session) -> None:
+    session.add_slide(make_slide())
+    places = session.suggest(5)
+    assert len(places) == 5
+    assert all(place.reason for place in places)
+
+
+def test_suggestions_never_repeat(learnt: Session) -> None:
+    places = [tuple(place.yx) for _ in range(6) for place in learnt.suggest(4)]
+    assert len(places) == 24
+    apart = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
+    assert apart[np.triu_indices(24, 1)].min() > 8  # never the same cell
+
+
+def test_suggestions_spare_what_was_said(learnt: Session) -> None:
+    said = learnt.annotations().points
+    learnt.review(((0, 0), (448, 448)))
+    places = np.array([place.yx for place in learnt.suggest(10)])
+    assert np.linalg.norm(places[:, None] - said, axis=2).min() > 8
+    assert (places[:, 1] > 447).all()  # the left tile is reviewed: all is said there
+
+
+def test_suggestions_begin_in_view(learnt: Session) -> None:
+    learnt.predict()
+    (place,) = learnt.suggest(1, box=(0, 500, 440, 800))
+    assert 500 <= place.yx[1] <= 800
+
+
+def test_suggestions_end_where_there_are_no_cells(session: Session) -> None:
+    sid = session.add_slide(xce.Slide.from_array(np.full((300, 300, 3), 255, np.uint8), mpp=0.5))
+    assert len(session.suggest(3, slide=sid)) <= 3  # and no fault
+    with pytest.raises(xce.SessionError, match="no open slide"):
+        session.suggest(1, slide="slide-9")
+
+
+def test_suggestions_name_classes_that_stand(learnt: Session) -> None:
+    learnt.rename_class("tumour", "epithelium")
+    reasons = " ".join(place.reason for place in learnt.suggest(10))
+    assert "tumour" not in reasons
+    learnt.delete_class("lymphocyte")
+    assert "lymphocyte" not in " ".join(place.reason for place in learnt.suggest(10))
+
+
+# ---- evaluation
+
+
+def _with_cells(session: Session, sid: str, points: list[list[float]], labels: list[str]) -> None:
+    """Let the session have found these cells, on tiles that count as up to date."""
+    session.fit(seconds=0)
+    n = len(points)
+    cells = Detections(points, labels, np.full(n, 0.99), np.full(n, 12.0), session.model_revision)
+    session.predictions[sid].publish((0, 0), {}, cells)
+
+
+def test_evaluation_counts_by_hand(session: Session) -> None:
+    """Four true cells, of which two are found; one cell is found where there is none."""
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[50, 50], [50, 100], [50, 150], [150, 50], [350, 350]])
+    session.review(((0, 0), (200, 200)))  # the last one lies outside
+    _with_cells(
+        session,
+        sid,
+        [[52, 50], [50, 108], [120, 120], [50, 163], [350, 350]],  # 13 px off is no match
+        ["tumour"] * 5,
+    )
+    score = session.evaluate()["tumour"]
+    assert (score.true_positives, score.false_positives, score.false_negatives) == (2, 2, 2)
+    assert score.precision == score.recall == score.f1 == 0.5
+    low, high = score.f1_interval
+    assert 0 <= low < 0.5 < high <= 1
+    assert np.isnan(session.evaluate()["lymphocyte"].f1)  # none said, none found
+
+
+def test_match_radius_is_in_micrometres(session: Session) -> None:
+    """6 um are 24 pixels of 0.25 um."""
+    fine = make_slide().read(0, 0, 400, 400)
+    sid = session.add_slide(xce.Slide.from_array(fine, mpp=0.25))
+    session.annotate("tumour", [[50, 50], [50, 150]])
+    session.review(((0, 0), (200, 200)))
+    _with_cells(session, sid, [[50, 73], [50, 175]], ["tumour"] * 2)  # 23 and 25 pixels off
+    score = session.evaluate()["tumour"]
+    assert (score.true_positives, score.false_positives, score.false_negatives) == (1, 1, 1)
+
+
+def test_wrong_class_is_wrong_twice(session: Session) -> None:
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[50, 50]])
+    session.review(((0, 0), (200, 200)))
+    _with_cells(session, sid, [[50, 50]], ["lymphocyte"])
+    scores = session.evaluate()
+    assert (scores["tumour"].false_negatives, scores["lymphocyte"].false_positives) == (1, 1)
+
+
+def test_overlapping_regions_count_a_cell_once(session: Session) -> None:
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[100, 100]])
+    session.review(((0, 0), (200, 200)))
+    session.review([[50, 50], [50, 250], [250, 50]])  # a triangle
+    _with_cells(session, sid, [[100, 100], [240, 240]], ["tumour"] * 2)
+    score = session.evaluate()["tumour"]
+    assert (score.true_positives, score.false_positives, score.false_negatives) == (1, 0, 0)
+
+
+def test_slides_are_counted_apart(session: Session) -> None:
+    """The same places on two slides: what is found on one is not found on the other."""
+    ids = [
+        session.add_slide(xce.Slide.from_array(make_slide().read(0, x, 400, 400), mpp=0.5))
+        for x in (0, 400)
+    ]
+    for sid in ids:
+        session.annotate("tumour", [[50, 50]], slide=sid)
+        session.review(((0, 0), (200, 200)), slide=sid)
+    _with_cells(session, ids[0], [[50, 50]], ["tumour"])
+    _with_cells(session, ids[1], [], [])
+    both = session.evaluate()["tumour"]
+    assert (both.true_positives, both.false_negatives) == (1, 1)
+    assert session.evaluate(ids[0])["tumour"].recall == 1
+    assert session.evaluate(ids[1])["tumour"].recall == 0
+
+
+def test_evaluation_without_review_says_what_to_do(learnt: Session) -> None:
+    with pytest.raises(xce.SessionError, match="review one"):
+        learnt.evaluate()
+
+
+def test_evaluation_before_learning_says_what_to_do(clicked: Session) -> None:
+    clicked.review(((0, 0), SHAPE))
+    with pytest.raises(xce.SessionError, match="learnt nothing yet"):
+        clicked.evaluate()
+
+
+def test_slides_without_review_are_passed_over(learnt: Session) -> None:
+    learnt.add_slide(grey_slide())
+    sid = next(iter(learnt.slides))
+    learnt.review(((100, 100), (300, 300)), slide=sid)
+    assert set(learnt.evaluate()) == {"lymphocyte", "tumour"}

@@ -12,8 +12,8 @@ from torch import Tensor
 from napari_xce.learning.trunk import GRID_STRIDE
 
 
-def find_peaks(score: Tensor, threshold: float, radius: int = 1) -> tuple[Tensor, Tensor]:
-    """Find the grid cells whose score is the highest around them.
+def find_peaks(score: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Find the grid cells whose score is the highest of the eight around them.
 
     Parameters
     ----------
@@ -21,16 +21,13 @@ def find_peaks(score: Tensor, threshold: float, radius: int = 1) -> tuple[Tensor
         Probability of a centre in each grid cell, [0, 1].
     threshold : float
         Lower scores are passed over.
-    radius : int
-        Grid cells in each direction a peak must be highest of.
 
     Returns
     -------
     rows, columns : Tensor, int64, shape (N,)
         The peaks in reading order.
     """
-    size = 2 * radius + 1
-    highest = F.max_pool2d(score[None, None], size, stride=1, padding=radius)[0, 0]
+    highest = F.max_pool2d(score[None, None], 3, stride=1, padding=1)[0, 0]
     rows, columns = torch.nonzero((score >= highest) & (score > threshold), as_tuple=True)
     return rows, columns
 

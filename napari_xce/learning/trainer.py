@@ -64,11 +64,6 @@ class CropExample:
         return replace(self.said, labels=labels, ringed=ringed)
 
 
-def smooth(score: Tensor) -> Tensor:
-    """Average scores over 3 x 3 grid cells: how cells of a dense class are read from the grid."""
-    return F.avg_pool2d(score, 3, stride=1, padding=1, count_include_pad=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How a model answers at held-out clicks.
@@ -222,9 +217,6 @@ class Trainer:
         p = logits.float().softmax(1)
         if model.head == "unet":
             p = F.avg_pool2d(p, 2)
-        p[:, [k + 1 for k in model.layers.dense]] = smooth(p)[
-            :, [k + 1 for k in model.layers.dense]
-        ]
         near = F.max_pool2d(p, 3, stride=1, padding=1)[0].cpu().numpy()
         rest = grid_target(crop.said, CROP_SIZE) <= BACKGROUND
         cells = np.floor((crop.said.points[rows] + 0.5) / GRID_STRIDE).astype(int)

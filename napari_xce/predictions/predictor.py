@@ -20,7 +20,6 @@ from napari_xce.learning.heads import REFERENCE_DIAMETER
 from napari_xce.learning.memory import Observation
 from napari_xce.learning.model import CellModel, Tiles, object_probability
 from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
-from napari_xce.learning.trainer import smooth
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.heat import quantise
@@ -255,13 +254,13 @@ def _proposed_cells(model: CellModel, looked: Tiles, scores: Tensor) -> Cells:
 
 def _dense_cells(k: int, score: Tensor) -> Cells:
     """Read the peaks of a class that the trunk does not propose."""
-    smoothed = smooth(score[None, None])[0, 0]
-    rows, columns = find_peaks(smoothed, LEAST_SCORE, radius=2)
+    # as they are: neighbours are about four grid cells apart, and smoothing would make them one
+    rows, columns = find_peaks(score, LEAST_SCORE)
     points = grid_to_working(rows, columns)
     return (
         points,
         np.full(len(points), k),
-        smoothed[rows, columns].cpu().numpy(),
+        score[rows, columns].cpu().numpy(),
         np.full(len(points), REFERENCE_DIAMETER, np.float32),
     )
 

@@ -7,8 +7,8 @@ import torch
 from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
 
 
-def peaks_of(score, threshold=0.2, **options):
-    rows, columns = find_peaks(torch.tensor(score, dtype=torch.float32), threshold, **options)
+def peaks_of(score, threshold=0.2):
+    rows, columns = find_peaks(torch.tensor(score, dtype=torch.float32), threshold)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
@@ -35,11 +35,10 @@ def test_low_scores_are_no_peaks():
     assert peaks_of([[0.1, 0.21], [0.1, 0.1]], threshold=0.2) == [(0, 1)]
 
 
-def test_wider_radius_silences_lower_peaks_nearby():
+def test_peaks_two_cells_apart_are_both_found():
     score = np.zeros((5, 5))
     score[2, 0], score[2, 2] = 0.5, 0.9
     assert peaks_of(score) == [(2, 0), (2, 2)]
-    assert peaks_of(score, radius=2) == [(2, 2)]
 
 
 def test_peaks_at_the_border_are_found():

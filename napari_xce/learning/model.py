@@ -23,12 +23,13 @@ from napari_xce.errors import ModelError
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.heads import (
     CELL_SIZE,
-    EMBEDDING_SIZE,
+    KIND_SIZE,
     MaskDecoder,
     Proposals,
     Proposer,
     UNetHead,
     YolloHead,
+    cell_colour,
 )
 from napari_xce.learning.shipped import ShippedModel
 from napari_xce.learning.trunk import Features, Trunk, double
@@ -67,8 +68,8 @@ class ClassLayers:
 
     Attributes
     ----------
-    kind_weight, kind_bias : Tensor, float32, (P + 1, EMBEDDING_SIZE), (P + 1,)
-        "Other" and the P proposed classes, on embeddings.
+    kind_weight, kind_bias : Tensor, float32, (P + 1, KIND_SIZE), (P + 1,)
+        "Other" and the P proposed classes, on embedding and colour.
     dense_weight, dense_bias : Tensor, float32, (D + 1, CELL_SIZE), (D + 1,)
         "Other" and the D dense classes, on cell vectors.
     proposed, dense : list of int
@@ -76,7 +77,7 @@ class ClassLayers:
         is in neither and scores 0.
     """
 
-    kind_weight: Tensor = field(default_factory=lambda: torch.zeros(1, EMBEDDING_SIZE))
+    kind_weight: Tensor = field(default_factory=lambda: torch.zeros(1, KIND_SIZE))
     kind_bias: Tensor = field(default_factory=lambda: torch.zeros(1))
     dense_weight: Tensor = field(default_factory=lambda: torch.zeros(1, CELL_SIZE))
     dense_bias: Tensor = field(default_factory=lambda: torch.zeros(1))
@@ -84,9 +85,9 @@ class ClassLayers:
     dense: list[int] = field(default_factory=list)
 
     def set_proposed(self, classes: list[int], fit: ClickModel | None) -> None:
-        """Take over a fit on embeddings."""
+        """Take over a fit on embedding and colour."""
         self.proposed = classes
-        self.kind_weight, self.kind_bias = _as_tensors(fit, EMBEDDING_SIZE)
+        self.kind_weight, self.kind_bias = _as_tensors(fit, KIND_SIZE)
 
     def set_dense(self, classes: list[int], fit: ClickModel | None) -> None:
         """Take over a fit on cell vectors."""
@@ -144,7 +145,9 @@ class CellModel(nn.Module):
         """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""
         features: Features = self.trunk(pixels)
         proposals: Proposals = self.proposer(features)
-        cells = torch.cat([proposals.embedding, features.grid], 1).float()
+        cells = torch.cat(
+            [proposals.embedding.float(), cell_colour(pixels), features.grid.float()], 1
+        )
         if not with_mask:
             return Tiles(Proposals(*(p.float() for p in proposals)), cells, None, None)
         mask_features, nucleus = self.mask(features)
@@ -176,8 +179,7 @@ class CellModel(nn.Module):
         layers = self.layers
         out = cells.new_zeros(cells.shape[0], len(self.classes), *cells.shape[2:])
         if layers.proposed:
-            embedding = cells[:, :EMBEDDING_SIZE]
-            p = _linear(embedding, layers.kind_weight, layers.kind_bias).softmax(1)
+            p = _linear(cells[:, :KIND_SIZE], layers.kind_weight, layers.kind_bias).softmax(1)
             out[:, layers.proposed] = p[:, 1:]
         return out
 

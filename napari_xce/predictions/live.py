@@ -23,7 +23,7 @@ from napari_xce.errors import SlideError
 from napari_xce.learning.calibration import calibrate, threshold_of
 from napari_xce.learning.click_learner import ClickModel, fit_clicks
 from napari_xce.learning.devices import Device, best_device
-from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
+from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
 from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
@@ -211,12 +211,10 @@ class LiveModel:
         if not (rows.proposed or rows.dense or self._fits):
             return False
         layers = self.model.layers
-        embeddings = Rows(
-            rows.objects.vectors[:, :EMBEDDING_SIZE], rows.objects.labels, rows.objects.weights
-        )
+        kinds = Rows(rows.objects.vectors[:, :KIND_SIZE], rows.objects.labels, rows.objects.weights)
         self.model.reset_heads()
         self.thresholds = {}
-        layers.set_proposed(rows.proposed, self._fit("proposed", embeddings, rows.proposed))
+        layers.set_proposed(rows.proposed, self._fit("proposed", kinds, rows.proposed))
         layers.set_dense(rows.dense, self._fit("dense", rows.ground, rows.dense))
         self.revision += 1
         self._learnt_from = self._digest()
@@ -388,7 +386,7 @@ class LiveModel:
         seen = [o for (id, _), o in self._memory.tiles.items() if id == slide]
         n_classes = len(self.model.classes)
         if not seen:
-            none = np.empty((0, EMBEDDING_SIZE), np.float32)
+            none = np.empty((0, KIND_SIZE), np.float32)
             return np.empty((0, 2)), np.empty((0, n_classes + 1)), none
         layers = self.model.layers
         parts = []
@@ -406,12 +404,12 @@ class LiveModel:
         return (
             np.concatenate([points for points, *_ in parts]),
             np.concatenate(probabilities),
-            np.concatenate([vectors for _, vectors, *_ in parts])[:, :EMBEDDING_SIZE],
+            np.concatenate([vectors for _, vectors, *_ in parts])[:, :KIND_SIZE],
         )
 
     def clicked_vectors(self) -> NDArray[np.float32]:
-        """Return the embeddings of all clicks observed, float32, shape (M, EMBEDDING_SIZE)."""
-        return self._memory.click_vectors()[:, :EMBEDDING_SIZE]
+        """Return the vectors of all clicks observed, float32, shape (M, KIND_SIZE)."""
+        return self._memory.click_vectors()[:, :KIND_SIZE]
 
     def foreground(self, slide: str, tile: Tile) -> NDArray[np.float32]:
         """Return the probability of any class on a tile's core, at stride 2."""

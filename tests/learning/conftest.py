@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.devices import Device
-from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE
+from napari_xce.learning.heads import CELL_SIZE, KIND_SIZE
 from napari_xce.learning.model import CellModel
 
 PINK, HAEMATOXYLIN = (235, 205, 225), (90, 60, 140)
@@ -45,6 +45,6 @@ def model() -> CellModel:
     """Return a model of one proposed, one dense and one class without a click."""
     torch.manual_seed(0)
     made = CellModel.from_shipped(["lymphocyte", "red cell", "new"])
-    made.layers.set_proposed([0], learnt(EMBEDDING_SIZE, 6.0, 1))
+    made.layers.set_proposed([0], learnt(KIND_SIZE, 6.0, 1))
     made.layers.set_dense([1], learnt(CELL_SIZE, 0.0, 2))
     return made

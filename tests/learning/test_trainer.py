@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.devices import Device
-from napari_xce.learning.heads import EMBEDDING_SIZE, REFERENCE_DIAMETER
+from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.targets import Said
 from napari_xce.learning.trainer import CROP_SIZE, LEAST_HELD_OUT, CropExample, Trainer
 
@@ -29,7 +29,7 @@ def crop(held_out=(), points=NUCLEI, labels=None, regions=()):
 
 def trust_nuclei(model, bias):
     """Let the first class be any nucleus (bias high) or none (bias low)."""
-    weight = np.zeros((2, EMBEDDING_SIZE))
+    weight = np.zeros((2, KIND_SIZE))
     fit = ClickModel(weight[0], weight[0] + 1, weight, np.array([0.0, bias]))
     model.layers.set_proposed([0], fit)
     return model

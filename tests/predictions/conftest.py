@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.devices import Device
-from napari_xce.learning.heads import EMBEDDING_SIZE
+from napari_xce.learning.heads import KIND_SIZE
 from napari_xce.learning.model import CellModel
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import TileGrid
@@ -27,7 +27,7 @@ def cpu() -> Device:
 def nuclei_model() -> CellModel:
     """Return a model of one class that every nucleus is of."""
     model = CellModel.from_shipped(["nucleus"])
-    zeros = np.zeros((2, EMBEDDING_SIZE))
+    zeros = np.zeros((2, KIND_SIZE))
     model.layers.set_proposed([0], ClickModel(zeros[0], zeros[0] + 1, zeros, np.array([0.0, 30.0])))
     return model
 

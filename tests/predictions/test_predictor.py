@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from napari_xce.learning.heads import CELL_SIZE
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.predictor import Predictor
 
@@ -123,7 +124,7 @@ def test_features_of_one_slide_can_be_forgotten_alone(nuclei_model, cpu):
 def test_remembered_features_stay_within_their_bytes(nuclei_model, cpu, monkeypatch):
     work = at_work(np.full((500, 100, 3), 255, np.uint8), core=64)
     predictor, calls = Predictor(cpu), count_calls(nuclei_model)
-    size = 4 * (36 + 80) * 32 * 32  # float32 of the proposals and vectors of a tile
+    size = 4 * (36 + CELL_SIZE) * 32 * 32  # float32 of the proposals and vectors of a tile
     monkeypatch.setattr("napari_xce.predictions.predictor._CACHE_BYTES", 3 * size)
     for row in range(6):
         predictor.look(nuclei_model, work, (row, 0))

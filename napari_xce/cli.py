@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from napari_xce.errors import SessionError, XceError, XceWarning
+from napari_xce.errors import ExchangeError, SessionError, XceError, XceWarning
 
 if TYPE_CHECKING:
     from napari_xce.evaluation.scores import Score
@@ -185,10 +185,9 @@ def predict(
     as_json: _Json = False,
 ) -> None:
     """Find the cells of a whole slide with what a session, or a model, has learnt."""
-    from napari_xce.exchange import format_of
     from napari_xce.slides import open_slide
 
-    format_of(out)  # an unknown format is refused now, not after an hour
+    _check_target(out)
     opened = open_slide(slide)
     with _learnt(session, model) as work:
         id = work.add_slide(opened)
@@ -226,6 +225,15 @@ def _learnt(session: Path | None, model: Path | None) -> Iterator[Session]:
         raise SessionError("Say what has learnt: either --session or --model, and only one.")
 
 
+def _check_target(out: Path) -> None:
+    """Refuse a file that cannot be written now, not after an hour of predicting."""
+    from napari_xce.exchange import format_of
+
+    format_of(out)
+    if not out.absolute().parent.is_dir():
+        raise ExchangeError(f"The folder {out.parent} does not exist. Make it, or choose another.")
+
+
 def _predict_tiles(work: Session, id: str) -> None:
     """Predict a slide tile by tile, with a bar that says how long it will take."""
     from rich.progress import track
@@ -258,6 +266,9 @@ def evaluate(
         "Accuracy in the reviewed regions (95 % interval)",
         ("class", "precision", "recall", "F1", "true cells"),
         rows,
+    )
+    typer.echo(
+        "Clicks in these regions also taught the model: a slide of its own is a fairer test."
     )
 
 
@@ -307,8 +318,9 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; without a head when its titles are empty."""
-    table = Table(title=title, title_justify="left", show_header=any(head))
+    """Print a title and a table; without a head when its titles are empty."""
+    typer.echo(title)
+    table = Table(show_header=any(head))
     for number, name in enumerate(head):
         table.add_column(name, justify="right" if number and any(head) else "left")
     for row in rows:

@@ -73,6 +73,13 @@ def test_unknown_format_is_refused_before_predicting(case: PreparedDemo, tmp_pat
     assert ".geojson" in result.stderr
 
 
+def test_missing_folder_is_refused_before_predicting(case: PreparedDemo, tmp_path: Path) -> None:
+    out = tmp_path / "none" / "cells.csv"
+    result = run("predict", case.slide, "--session", case.session, "--out", out)
+    assert result.exit_code == 1
+    assert "does not exist" in result.stderr
+
+
 def test_predict_wants_either_session_or_model(case: PreparedDemo, tmp_path: Path) -> None:
     result = run("predict", case.slide, "--out", tmp_path / "cells.csv")
     assert result.exit_code == 1

@@ -31,12 +31,14 @@ class Painted:
 class Segmented:
     """Masks of the view are ready.
 
-    ``labels`` is int32, shape (height, width); ``factor`` are level-0 pixels per label pixel,
-    ``origin`` the level-0 place of the middle of its first pixel.
+    ``labels`` is int32, shape (height, width), 0 where there is no cell; the class of cell i is
+    ``names[i - 1]``. ``factor`` are level-0 pixels per label pixel, ``origin`` the level-0 place of
+    the middle of its first pixel.
     """
 
     slide_id: str
     labels: NDArray[np.int32]
+    names: tuple[str, ...]
     factor: tuple[float, float]
     origin: tuple[float, float]
     revision: int

@@ -14,7 +14,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,7 +27,6 @@ from napari_xce.engine.messages import (
     PredictSlide,
     Progress,
     Promoted,
-    Segmented,
     SetHead,
     SetPaused,
     SetViewport,
@@ -38,11 +36,11 @@ from napari_xce.engine.messages import (
     TakeUp,
     WakeUp,
 )
+from napari_xce.engine.slide_run import SlideRun
+from napari_xce.engine.view_masks import segment_view
 from napari_xce.errors import XceError
 from napari_xce.learning.memory import TileKey
-from napari_xce.learning.trunk import MASK_STRIDE
 from napari_xce.predictions.detections import Box
-from napari_xce.predictions.instances import MARGIN, mask_box
 from napari_xce.predictions.scheduler import next_tile
 from napari_xce.predictions.slide_predictions import SlidePredictions
 from napari_xce.predictions.tiles import Tile
@@ -56,21 +54,8 @@ SAVE_SECONDS = 60.0
 #: One piece in so many goes to what would otherwise have to wait: fine-tuning while the view is
 #: painted, the view while there is much to learn from.
 TURN = 4
-#: Larger views get no masks: nobody could tell cells apart there.
-MOST_MASK_PIXELS = 2_000_000
 
 Piece = Callable[[], bool]
-
-
-@dataclass(slots=True)
-class Run:
-    """A whole-slide run: the tiles still to do, the next one last."""
-
-    slide_id: str
-    predictions: SlidePredictions
-    tiles: list[Tile]
-    total: int
-    started: float = field(default_factory=time.monotonic)
 
 
 class Worker:
@@ -93,7 +78,7 @@ class Worker:
         self._model_told = 0  # revision
         self._view: tuple[str, Box] | None = None
         self._requests: deque[Suggest] = deque()
-        self._slide_run: Run | None = None
+        self._slide_run: SlideRun | None = None
         self._masks_shown: object = None
         self._resting: set[Piece] = set()
         self._broken: dict[TileKey, int] = {}  # tiles that could not be done, and the revision
@@ -356,25 +341,14 @@ class Worker:
         if view is None:
             return False
         slide_id, box, predictions = view
-        thresholds = self._session.thresholds
-        wanted = (slide_id, box, predictions, self._session.model_revision, thresholds)
+        model = (self._session.model_revision, self._session.thresholds)
+        wanted = (slide_id, box, predictions, model)
         if wanted == self._masks_shown:
             return False
         self._masks_shown = wanted
-        grid = predictions.grid
-        y0, x0 = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
-        y1, x1 = min(grid.shape[0], math.ceil(box[2])), min(grid.shape[1], math.ceil(box[3]))
-        fy, fx = (MASK_STRIDE * f for f in grid.factor)
-        if y1 <= y0 or x1 <= x0 or (y1 - y0) * (x1 - x0) > MOST_MASK_PIXELS * fy * fx:
-            return False
-        mask = mask_box(grid, (y0, x0, y1 - y0, x1 - x0))
-        my, mx = (MARGIN * f for f in grid.factor)
-        near = (y0 - my, x0 - mx, y1 + my, x1 + mx)
-        cells = predictions.detections.query(near, thresholds=thresholds)
-        labels = self._session.mask_labels(slide_id, mask, cells)
-        labels.flags.writeable = False
-        origin = ((mask[0] + 0.5) * fy - 0.5, (mask[1] + 0.5) * fx - 0.5)
-        self._tell(Segmented(slide_id, labels, (fy, fx), origin, self._session.model_revision))
+        masks = segment_view(self._session, slide_id, box)
+        if masks is not None:
+            self._tell(masks)
         return True
 
     # ---- requests
@@ -404,9 +378,9 @@ class Worker:
             if not session.live.has_learnt:
                 raise XceError("Nothing has been learnt yet: click a few cells first.")
             tiles = session.stale_tiles(slide_id, skip_glass=True, heat=True)
-            run = Run(slide_id, session.predictions[slide_id], tiles[::-1], len(tiles))
+            run = SlideRun(slide_id, session.predictions[slide_id], tiles[::-1], len(tiles))
         self._slide_run = run if tiles else None
-        self._tell_progress(run)
+        self._tell(run.progress())
 
     def _continue_run(self) -> bool:
         """Predict the next tile of a run."""
@@ -418,7 +392,7 @@ class Worker:
             self._begin_run(run.slide_id)  # its scale has changed, and so have its tiles
             return True
         self._predict(run.slide_id, run.tiles.pop())
-        self._tell_progress(run)
+        self._tell(run.progress())
         if not run.tiles:
             self._slide_run = None
         return True
@@ -427,8 +401,3 @@ class Worker:
         run, self._slide_run = self._slide_run, None
         if run is not None:
             self._tell(Progress(run.slide_id, 0, 0, 0.0))
-
-    def _tell_progress(self, run: Run) -> None:
-        done = run.total - len(run.tiles)
-        each = (time.monotonic() - run.started) / max(done, 1)
-        self._tell(Progress(run.slide_id, done, run.total, each * len(run.tiles)))

@@ -97,7 +97,8 @@ def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
         If the file is missing, damaged or of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because np.load leaves a damaged file open
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         _check(arrays)
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:

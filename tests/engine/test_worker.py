@@ -1,0 +1,210 @@
+"""The engine's work without its thread: piece by piece, in the test's own time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_xce.engine.messages import (
+    Failed,
+    Message,
+    ModelReady,
+    Painted,
+    PredictSlide,
+    Progress,
+    Promoted,
+    SetPaused,
+    SetViewport,
+    Suggest,
+    SuggestionsReady,
+)
+from napari_xce.engine.worker import Worker
+from napari_xce.errors import SessionError
+from napari_xce.predictions.live import Trial
+from napari_xce.session import Session
+from napari_xce.slides.synthetic import SyntheticSlide
+
+WHOLE = (0.0, 0.0, 447.0, 1343.0)
+
+
+@pytest.fixture
+def told() -> list[Message]:
+    return []
+
+
+@pytest.fixture
+def worker(session: Session, told: list[Message]) -> Worker:
+    return Worker(session, told.append)
+
+
+def _kinds(told: list[Message]) -> list[type]:
+    return [type(message) for message in told]
+
+
+def test_learning_goes_before_painting(worker: Worker, told: list[Message], slide_id: str) -> None:
+    worker.obey(SetViewport(slide_id, WHOLE))
+    worker.work()
+    assert _kinds(told) == [ModelReady]
+    worker.work()
+    assert _kinds(told) == [ModelReady, Painted]
+
+
+def test_requests_go_before_painting(worker: Worker, told: list[Message], slide_id: str) -> None:
+    worker.obey(SetViewport(slide_id, WHOLE))
+    worker.work()
+    worker.obey(Suggest(slide_id, 1, None))
+    worker.work()
+    assert _kinds(told) == [ModelReady, SuggestionsReady]
+
+
+def test_training_has_its_turns_while_the_view_is_painted(
+    worker: Worker, session: Session, told: list[Message]
+) -> None:
+    wide = session.add_slide(SyntheticSlide((448, 448 * 12), seed=4))
+    worker.obey(SetViewport(wide, (0.0, 0.0, 447.0, 448.0 * 12)))
+    for _ in range(9):
+        worker.work()
+    assert worker.status().steps == 2  # pieces 4 and 8
+    assert _kinds(told).count(Painted) == 6  # the first one was the fit
+
+
+def test_view_has_its_turns_while_there_is_much_to_learn_from(
+    session: Session, told: list[Message]
+) -> None:
+    session.fit(seconds=0)
+    wide = session.add_slide(SyntheticSlide((448, 448 * 12), seed=4))
+    session.annotate("tumour", [[200, 448 * i + 200] for i in range(12)], slide=wide)
+    worker = Worker(session, told.append)
+    worker.obey(SetViewport(wide, (0.0, 0.0, 440.0, 440.0)))
+    for _ in range(8):
+        worker.work()
+    painted = [message for message in told if isinstance(message, Painted)]
+    assert [message.revision for message in painted] == [1]  # by the model there was
+    assert ModelReady in _kinds(told)
+
+
+def test_around_the_view_is_painted_before_training_goes_on(
+    worker: Worker, session: Session, told: list[Message], slide_id: str
+) -> None:
+    worker.obey(SetViewport(slide_id, (0.0, 10.0, 440.0, 440.0)))
+    for _ in range(3):
+        worker.work()
+    assert set(session.predictions[slide_id].revisions) == {(0, 0), (0, 1)}
+
+
+def test_work_ends_when_paused_and_painted(worker: Worker, session: Session, slide_id: str) -> None:
+    session.fit(seconds=0)
+    worker.obey(SetPaused(True))
+    worker.obey(SetViewport(slide_id, WHOLE))
+    assert sum(worker.work() for _ in range(20)) == 3  # one piece a tile
+    assert not worker.work()
+
+
+def test_it_saves_by_itself_while_it_trains(
+    worker: Worker, session_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = session_dir / "models" / "model.safetensors"
+    worker.work()
+    worker.work()
+    assert not model.exists()
+    monkeypatch.setattr("napari_xce.engine.worker.SAVE_SECONDS", -1.0)
+    worker.work()
+    assert model.is_file()
+
+
+def test_promotion_is_told_and_saved(
+    worker: Worker, session_dir: Path, told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.work()
+    _promote_at_once(monkeypatch)
+    worker.work()
+    assert _kinds(told)[1:3] == [Promoted, ModelReady]
+    assert (session_dir / "models" / "model.safetensors").is_file()
+
+
+def test_failed_save_does_not_end_training(
+    worker: Worker, session: Session, told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise SessionError("The disk is full. Make room.")
+
+    worker.work()
+    _promote_at_once(monkeypatch)
+    with monkeypatch.context() as disk:
+        disk.setattr(session, "save", full)
+        worker.work()
+        worker.work()
+    assert worker.status().steps == 2
+    assert [m.message for m in told if isinstance(m, Failed)] == ["The disk is full. Make room."]
+
+
+def _promote_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every step be followed by a comparison that the copy wins."""
+
+    def win(self: object) -> Trial:
+        self.revision += 1  # type: ignore[attr-defined]
+        return Trial(True, "better")
+
+    live = "napari_xce.predictions.live.LiveModel"
+    monkeypatch.setattr(f"{live}.trial_is_due", property(lambda _: True))
+    monkeypatch.setattr(f"{live}.try_promotion", win)
+
+
+def test_second_run_ends_the_first(
+    worker: Worker, session: Session, told: list[Message], slide_id: str
+) -> None:
+    other = session.add_slide(SyntheticSlide((448, 448), seed=5))
+    worker.work()
+    worker.obey(PredictSlide(slide_id))
+    worker.obey(PredictSlide(other))
+    runs = [m for m in told if isinstance(m, Progress)]
+    assert [(m.slide_id, m.done, m.total) for m in runs] == [
+        (slide_id, 0, runs[0].total),
+        (slide_id, 0, 0),
+        (other, 0, 1),
+    ]
+
+
+def test_run_over_what_is_done_ends_at_once(
+    worker: Worker, session: Session, told: list[Message], slide_id: str
+) -> None:
+    worker.obey(SetViewport(slide_id, WHOLE))
+    for _ in range(8):
+        worker.work()
+    worker.obey(PredictSlide(slide_id))
+    assert told[-1] == Progress(slide_id, 0, 0, 0.0)
+    assert worker.status().state != "predicting the slide"
+
+
+def test_unknown_slide_is_refused_and_the_run_ended(worker: Worker, told: list[Message]) -> None:
+    worker.work()
+    worker.obey(PredictSlide("slide-9"))
+    assert isinstance(told[-2], Failed)
+    assert "slide-9" in told[-2].message
+    assert told[-1] == Progress("slide-9", 0, 0, 0.0)
+
+
+def test_finish_answers_what_is_open_and_saves(
+    worker: Worker, told: list[Message], slide_id: str, session_dir: Path
+) -> None:
+    worker.work()
+    worker.obey(PredictSlide(slide_id))
+    worker.obey(Suggest(slide_id, 1, None))
+    del told[:]
+    worker.finish()
+    assert told == [SuggestionsReady(slide_id, ()), Progress(slide_id, 0, 0, 0.0)]
+    assert (session_dir / "models" / "model.safetensors").is_file()
+
+
+def test_missing_weights_are_told_once(
+    worker: Worker, told: list[Message], slide_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "napari_xce.learning.shipped.ShippedModel.load.__func__.__defaults__", (Path("no"),)
+    )
+    worker.obey(SetViewport(slide_id, WHOLE))
+    for _ in range(5):
+        worker.work()
+    assert _kinds(told) == [Failed]
+    assert worker.status().state == "waiting for clicks"

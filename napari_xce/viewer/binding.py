@@ -89,6 +89,7 @@ class Binding:
         self._seen_revision = session.store.revision
         self._at_once = False
         self._placed: bytes = b""
+        self._segmented: Segmented | None = None  # the latest
         self._view = ViewWatcher(viewer)
         diameter = self.diameter_px()
         self.heat = HeatLayer(viewer, slide_layer, session.factor(slide_id))
@@ -208,6 +209,7 @@ class Binding:
             self._take(message)
         self._notice_removed()
         self._follow_slide_layer()
+        self._drop_masks()
         self.clicks.reconcile()
         if self.session.store.revision != self._seen_revision:  # a script, or an import
             self._annotated()
@@ -288,6 +290,7 @@ class Binding:
         self.ensure_clicks()
         self._show_regions()
         self._show_heat()
+        self._show_masks()
         self.viewer.layers.selection.active = self.clicks.layer
 
     def _show_heat(self) -> None:
@@ -306,6 +309,24 @@ class Binding:
             if fresh:
                 layer.opacity = self.opacity
                 keys.bind(layer, self._actions)
+
+    def _show_masks(self) -> None:
+        """Draw the latest masks, hidden ones too, so that they are right when shown again."""
+        masks, fresh = self._segmented, self.masks.layer is None
+        if masks is not None and (self.visible["masks"] or not fresh):
+            with self._keep_selection():
+                layer = self.masks.show(
+                    masks.labels, masks.names, self.colors(), masks.factor, masks.origin
+                )
+            if fresh:
+                layer.opacity = self.opacity
+                keys.bind(layer, self._actions)
+
+    def _drop_masks(self) -> None:
+        """Take the masks away when the head only detects."""
+        if self._segmented is not None and self.session.head != "unet":
+            self._segmented = None
+            self.masks.close()
 
     @contextmanager
     def _keep_selection(self) -> Iterator[None]:
@@ -337,9 +358,9 @@ class Binding:
             self._show_heat()
             self.heat.painted(message.box)
             self.cells.changed()
-        elif isinstance(message, Segmented) and self.visible["masks"]:
-            with self._keep_selection():
-                self.masks.show(message.labels, message.factor, message.origin)
+        elif isinstance(message, Segmented) and self.session.head == "unet":
+            self._segmented = message
+            self._show_masks()
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
@@ -348,6 +369,7 @@ class Binding:
         self._show_regions()
         self.pointer.close()
         self._show_heat()
+        self.masks.recolor(self.colors())
         self.cells.changed()
         self.engine.annotations_changed()
 
@@ -410,7 +432,7 @@ class Binding:
                 if layer is not None:
                     place(layer, self.slide_layer)
             self.heat.follow()
-            self.masks.close()
+            self._show_masks()
             self._view._note()
         self._placed = now
 

@@ -137,6 +137,8 @@ def test_other_head_repaints_and_brings_masks(
     masks = ear.wait_for(Segmented)
     assert session.head == "unet"
     assert masks.labels.max() > 0
+    assert set(masks.names) == {"tumour"}
+    assert len(masks.names) >= masks.labels.max()
     assert masks.factor == (2.0, 2.0)
     assert masks.labels.shape == (220, 215)  # 440 x 430 level-0 pixels at 2 each
     assert masks.origin == (0.5, 10.5)  # the middle of pixels 0 and 1, 10 and 11

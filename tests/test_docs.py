@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from napari_xce import exchange
 from napari_xce.cli import app
-from napari_xce.learning import calibration, click_learner, memory, model, trainer
+from napari_xce.learning import calibration, click_learner, heads, memory, model, trainer
 from napari_xce.learning.shipped import WEIGHTS
 from napari_xce.predictions import live
 from napari_xce.viewer import keys
@@ -106,6 +106,8 @@ def test_scores_of_the_trunk_are_those_of_its_card() -> None:
     ("words", "value"),
     [
         ("\\sigma({}\\,o + {})", (model.OBJECTNESS_SLOPE, model.OBJECTNESS_SHIFT)),
+        ("proposals, {} numbers", heads.KIND_SIZE),
+        ("the {} features", heads.CELL_SIZE),
         ("\\rho = {}", inspect.signature(click_learner.fit_clicks).parameters["ridge"].default),
         ("\\tau = {}", click_learner.TAU),
         ("p_\\text{{nucleus}} \\ge {}", memory.LEAST_OBJECT),

@@ -24,7 +24,8 @@ from PIL import Image  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 
 from napari_xce.demo.person import in_region  # noqa: E402
-from napari_xce.session import Session  # noqa: E402
+from napari_xce.evaluation.matching import match_points  # noqa: E402
+from napari_xce.session import MATCH_RADIUS, Session  # noqa: E402
 from napari_xce.slides.samples import synthetic_he  # noqa: E402
 from napari_xce.slides.synthetic import SyntheticSlide  # noqa: E402
 from napari_xce.widgets.counting import freshness  # noqa: E402
@@ -36,20 +37,31 @@ SIZE = (1280, 800)
 SEED = 0
 #: Middle of the picture, level-0 pixels (y, x), and screen pixels for each of them.
 MIDDLE, ZOOM = (1636.0, 2458.0), 1.9
-CLICKS = {"lymphocyte": 8, "tumour": 8, "stroma": 4}
-#: Clicks lie within so many pixels of the middle.
+#: All clicks lie within so many pixels of the middle.
 REACH = 140.0
-LEARN_SECONDS, PATIENCE_SECONDS = 8.0, 120.0
+CLICKS = {"lymphocyte": 8, "tumour": 8, "stroma": 4}
+#: How often a few missed cells and a few of the wrong class are put right, and how many at most.
+ROUNDS, MISSED, WRONG = 2, 4, 2
+LEARN_SECONDS, PATIENCE_SECONDS = 40.0, 120.0
 
 
 def click(session: Session, slide: SyntheticSlide) -> None:
-    """Click some cells of each class near the middle of the picture."""
-    near = tuple(m - REACH for m in MIDDLE), tuple(m + REACH for m in MIDDLE)
+    """Click some cells near the middle of the picture, look, and put some of it right."""
+    view = tuple(m - REACH for m in MIDDLE), tuple(m + REACH for m in MIDDLE)
     truth = slide.truth()
+    inside = in_region(truth.points, view)
+    points, labels = truth.points[inside], truth.labels[inside]
     rng = np.random.default_rng(SEED)
     for name, count in CLICKS.items():
-        cells = truth.points[in_region(truth.points, near) & (truth.labels == name)]
-        session.annotate(name, rng.permutation(cells)[:count])
+        session.annotate(name, rng.permutation(points[labels == name])[:count])
+    for _ in range(ROUNDS):
+        session.fit(seconds=0)
+        cells = session.predict(region=view)
+        true, found = match_points(points, cells.points, cells.scores, MATCH_RADIUS)
+        missed = rng.permutation(np.setdiff1d(np.arange(len(points)), true))[:MISSED]
+        wrong = rng.permutation(true[labels[true] != cells.labels[found]])[:WRONG]
+        for cell in (*missed, *wrong):
+            session.annotate(str(labels[cell]), points[[cell]])
 
 
 def wait(seconds: float, until: Callable[[], bool]) -> None:
@@ -67,11 +79,12 @@ def is_fresh(dock: AnnotatorDock) -> bool:
     return binding is not None and freshness(binding) == "View: up to date"
 
 
-def learn(dock: AnnotatorDock) -> None:
-    """Press Learn, let it learn for a while, and wait until the view shows the newest model."""
+def learn(dock: AnnotatorDock, session: Session) -> None:
+    """Press Learn, let it fine-tune for a while, and wait until the view shows the newest model."""
     dock.learn.toggle.click()
-    wait(PATIENCE_SECONDS, lambda: is_fresh(dock))
-    QTest.qWait(round(1000 * LEARN_SECONDS))
+    wait(PATIENCE_SECONDS, lambda: len(dock.status.plot) > 1)  # it has begun to fine-tune
+    first, end = session.model_revision, time.monotonic() + LEARN_SECONDS
+    wait(PATIENCE_SECONDS, lambda: session.model_revision > first or time.monotonic() > end)
     wait(PATIENCE_SECONDS, lambda: is_fresh(dock))
     QTest.qWait(1500)  # counts and layers follow within a second
 
@@ -88,7 +101,7 @@ def main() -> None:
     dock = dock_of(viewer)
     assert dock is not None
     QTest.qWait(1000)
-    learn(dock)
+    learn(dock, session)
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.NONE).save(PICTURE)
     viewer.close()

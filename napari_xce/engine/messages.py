@@ -46,7 +46,12 @@ class Segmented:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the engine is doing; ``loss`` is NaN before the first step."""
+    """How the engine is doing.
+
+    ``state`` is "waiting for clicks", "learning", "learnt" (the view is painted, and training
+    has nothing more to gain), "paused" and "predicting the slide". ``steps`` were taken in all,
+    ``steps_per_second`` of late; ``loss`` is NaN before the first step. ``message`` is a remark.
+    """
 
     state: str
     revision: int

@@ -10,12 +10,9 @@ rests until something changes. Only the engine's thread calls the worker; tests 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable
-
-import numpy as np
 
 from napari_xce.engine.messages import (
     CancelPredict,
@@ -36,6 +33,7 @@ from napari_xce.engine.messages import (
     TakeUp,
     WakeUp,
 )
+from napari_xce.engine.pace import Pace
 from napari_xce.engine.slide_run import SlideRun
 from napari_xce.engine.view_masks import segment_view
 from napari_xce.errors import XceError
@@ -54,6 +52,7 @@ SAVE_SECONDS = 60.0
 #: One piece in so many goes to what would otherwise have to wait: fine-tuning while the view is
 #: painted, the view while there is much to learn from.
 TURN = 4
+NOTHING_MORE = "nothing more to gain from these clicks"
 
 Piece = Callable[[], bool]
 
@@ -84,8 +83,9 @@ class Worker:
         self._broken: dict[TileKey, int] = {}  # tiles that could not be done, and the revision
         self._told: set[str] = set()
         self._pieces = 0
-        self._steps = 0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=40)  # time, loss
+        self._pace = Pace()
+        self._settled = False  # training has nothing more to gain from what stands
+        self._view_is_due = False  # a tile of the view was painted in this round
         self._note = ""
         self._last_save = time.monotonic()
 
@@ -137,16 +137,14 @@ class Worker:
 
     def status(self) -> Status:
         """Say how it goes."""
-        now = time.monotonic()
-        losses = [loss for _, loss in self._recent if math.isfinite(loss)]
-        since = now - self._recent[0][0] if self._recent else math.inf
+        state = self._state()
         return Status(
-            self._state(),
+            state,
             self._session.model_revision,
-            self._steps,
-            len(self._recent) / max(since, 1e-3),
-            float(np.mean(losses[-10:])) if losses else math.nan,
-            self._note,
+            self._pace.steps,
+            self._pace.steps_per_second(time.monotonic()),
+            self._pace.loss(),
+            NOTHING_MORE if state == "learnt" else self._note,
         )
 
     def _state(self) -> str:
@@ -154,7 +152,9 @@ class Worker:
             return "predicting the slide"
         if self._paused:
             return "paused"
-        return "learning" if self._session.has_learnt else "waiting for clicks"
+        if not self._session.has_learnt:
+            return "waiting for clicks"
+        return "learnt" if self._settled and not self._view_is_due else "learning"
 
     def _order(self) -> list[Piece]:
         """Return what to try, the most urgent first."""
@@ -215,6 +215,7 @@ class Worker:
     def _something_changed(self) -> None:
         """Look at what stands, and try everything anew."""
         self._to_take_up = True
+        self._settled = False
         self._resting.clear()
         self._broken.clear()
 
@@ -240,7 +241,7 @@ class Worker:
         self._to_learn = False
         live.learn()
         self._note = "" if live.has_learnt else "click a few cells to begin"
-        self._recent.clear()
+        self._pace.begin_anew()
         if not live.has_learnt:
             self._clear_predictions()
         self._tell_model()
@@ -260,11 +261,12 @@ class Worker:
         live = self._session.live
         if self._paused or self._to_learn or self._slide_run is not None or not live.has_learnt:
             return False
+        began = time.monotonic()
         loss = live.train_step()
+        self._settled = loss is None
         if loss is None:
             return False
-        self._steps += 1
-        self._recent.append((time.monotonic(), loss))
+        self._pace.add(began, time.monotonic(), loss)
         if live.trial_is_due:
             trial = live.try_promotion()
             self._note = trial.words
@@ -292,7 +294,8 @@ class Worker:
 
     def _paint_view(self) -> bool:
         """Predict one tile of the view."""
-        return self._paint(around=False)
+        self._view_is_due = self._paint(around=False)
+        return self._view_is_due
 
     def _paint_around(self) -> bool:
         """Predict one tile next to the view."""

@@ -208,3 +208,24 @@ def test_missing_weights_are_told_once(
         worker.work()
     assert _kinds(told) == [Failed]
     assert worker.status().state == "waiting for clicks"
+
+
+def test_it_has_learnt_when_training_has_settled_and_the_view_is_painted(
+    worker: Worker, session: Session, slide_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_xce.predictions.live.LiveModel.train_step", lambda self: None)
+    worker.work()  # learns
+    assert worker.status().state == "learning"
+    worker.obey(SetViewport(slide_id, WHOLE))
+    worker.work()  # the first of three tiles
+    assert worker.status().state == "learning"
+    while worker.work():
+        pass
+    status = worker.status()
+    assert (status.state, status.steps_per_second, status.steps) == ("learnt", 0, 0)
+    assert status.message == "nothing more to gain from these clicks"
+    session.reject([[5.0, 5.0]])
+    monkeypatch.setattr("napari_xce.predictions.live.LiveModel.train_step", lambda self: 0.5)
+    worker.work()
+    worker.work()
+    assert worker.status().state == "learning"

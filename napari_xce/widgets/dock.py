@@ -376,7 +376,7 @@ class AnnotatorDock(Face):
             self.slide.show_size("No slide yet", ask=False)
         if session is not None:
             self.learn.show_head(session.head)
-            self._jobs.start("device", lambda: f"on {session.device}", self.status.show_device)
+            self._jobs.start("device", lambda: session.device, self.status.show_device)
             self.show_box.show_masks_possible(session.head == "unet")
         self.status.plot.clear()
         self.counts.show_progress(None)

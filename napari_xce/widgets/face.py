@@ -63,6 +63,7 @@ class Face(QWidget):
         )
         self.annotator = Annotator(viewer, hooks)
         self._inserted = False  # a layer was added since the last tick
+        self._learnt = False  # training has nothing more to gain
         self._counted = 0.0
         self._recount = True
         self._build()
@@ -130,13 +131,8 @@ class Face(QWidget):
     def _show_message(self, message: Message) -> None:
         self._recount = True
         if isinstance(message, Status):
-            self.status.show_status(
-                message.state,
-                message.revision,
-                message.steps_per_second,
-                message.loss,
-                message.message,
-            )
+            self._learnt = message.state == "learnt"
+            self.status.show_status(message)
         elif isinstance(message, ModelReady):
             self._show_threshold()
         elif isinstance(message, SuggestionsReady):
@@ -214,6 +210,6 @@ class Face(QWidget):
         annotator = self.annotator
         stands = annotator.session.store.annotations() if annotator.session is not None else ()
         self.learn.show_state(annotator.learning, ready=len(stands) > 0)
-        words = next_step(annotator, len(stands))
+        words = next_step(annotator, len(stands), self._learnt)
         if words != self.hint.text():
             self.hint.setText(words)

@@ -27,7 +27,7 @@ HELP = """
 """
 
 
-def next_step(annotator: Annotator, clicks: int) -> str:
+def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
     """Return one line that says what to do next."""
     if annotator.waiting is not None:
         return "First: how wide is a cell? Fit the yellow ring, then press Use."
@@ -39,4 +39,6 @@ def next_step(annotator: Annotator, clicks: int) -> str:
         return f"1. {more} of the class “{binding.current}”."
     if not annotator.learning:
         return "2. Press Learn. Then go on clicking: it follows."
+    if learnt:
+        return "3. Learnt. To make it better, click where it is wrong, X on false ones, or press N."
     return "3. Put right what is wrong: click missed cells, X on false ones, N for where to look."

@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+DOT = " · "
+
 
 class Section(QWidget):
     """A group of the dock: a small title (none where the first row speaks for itself), and rows
@@ -44,6 +46,35 @@ class Section(QWidget):
             row.addWidget(widget, 1 if index == stretch else 0)
         self.rows.addLayout(row)
         return row
+
+
+class FittingLabel(QLabel):
+    """One line of parts, the most important first: as many as fit, whole; the tooltip says all."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._parts: list[str] = []
+        self.setStyleSheet("padding: 0px;")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_parts(self, parts: list[str], tip: str) -> None:
+        """Show these parts, as many as fit."""
+        self._parts = parts
+        self.setToolTip(tip)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fit anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room, metrics = max(self.width() - 2, 40), self.fontMetrics()
+        shown = list(self._parts)
+        while len(shown) > 1 and metrics.horizontalAdvance(DOT.join(shown)) > room:
+            shown.pop()
+        words = DOT.join(shown)
+        self.setText(metrics.elidedText(words, Qt.TextElideMode.ElideRight, room))
 
 
 class ElidedLabel(QLabel):

@@ -11,9 +11,11 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_xce.widgets.section import ElidedLabel
+from napari_xce.engine import Status
+from napari_xce.widgets.section import ElidedLabel, FittingLabel
 
 LOSSES = 240  # points of the plot
+DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}
 
 
 class Sparkline(QWidget):
@@ -66,9 +68,10 @@ class StatusCard(QFrame):
         super().__init__(parent)
         self.state = QLabel("")
         self.state.setStyleSheet("font-weight: bold; padding: 0px;")
-        self.speed = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
+        self.speed = FittingLabel()
         self.fresh = ElidedLabel("")
-        self.device = ""
+        self._device = ""
+        self._steps = 0
         self.plot = Sparkline()
         words = QVBoxLayout()
         words.setSpacing(1)
@@ -84,24 +87,34 @@ class StatusCard(QFrame):
         rows.addLayout(top)
         rows.addWidget(self.speed)
 
-    def show_status(
-        self, state: str, revision: int, steps_per_second: float, loss: float | None, message: str
-    ) -> None:
+    def show_status(self, status: Status) -> None:
         """Show a status of the engine's."""
-        self.state.setText(state.capitalize())
-        parts = [f"revision {revision}"] if revision else []
-        if steps_per_second > 0:
-            parts.append(f"{steps_per_second:.1f} steps/s")
-        if loss is not None and math.isfinite(loss):
-            parts.append(f"loss {loss:.3g}")
+        self.state.setText(status.state.capitalize())
+        speed, loss = status.steps_per_second, status.loss
+        short, full = [], []
+        if status.message and status.state != "learning":  # says what to do
+            short.append(status.message.capitalize())
+        if self._device:
+            short.append(DEVICES.get(self._device, self._device))
+            full.append(f"Computing on {self._device}")
+        if speed > 0:
+            short.append(f"{speed:.1f} steps/s")
+            full.append(f"{speed:.1f} training steps a second, {status.steps} in all")
+        if math.isfinite(loss):
+            short.append(f"loss {loss:.2g}")
+            full.append(f"loss {loss:.3g} (down is good)")
+        if status.revision:
+            short.append(f"rev. {status.revision}")
+            full.append(f"revision {status.revision} of the model")
+        full += [status.message] if status.message else []
+        self.speed.set_parts(short, "\n".join(full))
+        if status.steps != self._steps:
+            self._steps = status.steps
             self.plot.add(loss)
-        parts += [text for text in (self.device, message) if text]
-        self.speed.set_full_text(" · ".join(parts))
 
     def show_device(self, device: str) -> None:
-        """Say what the engine computes on."""
-        self.device = device
-        self.speed.set_full_text(device)
+        """Say from the next status on what the engine computes on."""
+        self._device = device
 
     def show_freshness(self, words: str) -> None:
         """Show how up to date the predictions on screen are."""

@@ -181,8 +181,41 @@ def test_status_is_shown(window: Any, noise: Slide) -> None:
     window.dock.tick()
     card = window.dock.status
     assert card.state.text() == "Learning"
-    assert card.speed.full_text().startswith("revision 3 · 5.2 steps/s · loss 0.25")
+    assert "5.2 steps/s · loss 0.25" in card.speed.text()
+    assert "revision 3" in card.speed.toolTip()
     assert len(card.plot) == 2
+    window.engine.say(Status("learning", 3, 41, 0.0, 0.25, ""))  # painting: no step was taken
+    window.dock.tick()
+    assert len(card.plot) == 2
+
+
+def test_nothing_more_to_gain_is_said_with_what_to_do(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    window.binding.clicks.layer.add([[100, 100], [200, 200], [300, 300]])
+    assert "Press Learn" in _hint(window)
+    window.dock.learn.toggle.click()
+    window.engine.say(
+        Status("learnt", 12, 340, 0.0, 0.145, "nothing more to gain from these clicks")
+    )
+    assert "press N" in _hint(window)
+    assert window.dock.status.state.text() == "Learnt"
+    assert window.dock.status.speed.text().startswith("Nothing more to gain from these clicks")
+    window.engine.say(Status("learning", 13, 341, 1.0, 0.2, ""))
+    assert "missed cells" in _hint(window)
+
+
+def test_status_line_shows_only_whole_parts(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    window.dock.status.show_device("cuda")
+    window.engine.say(
+        Status("learning", 123, 45678, 123.4, 0.0123, "held-out clicks rank 0.981 against 0.978")
+    )
+    window.dock.tick()
+    speed = window.dock.status.speed
+    assert speed.text().startswith("GPU · 123.4 steps/s")
+    assert "…" not in speed.text()
+    assert speed.fontMetrics().horizontalAdvance(speed.text()) <= speed.width()
+    assert "held-out" in speed.toolTip()
 
 
 def test_counts_and_densities_are_of_what_was_predicted(window: Any, noise: Slide) -> None:

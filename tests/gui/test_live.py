@@ -63,7 +63,7 @@ def test_clicks_become_heat_and_cells_in_view(clicked: Any) -> None:
         ),
         timeout=PATIENCE_MS,
     )
-    assert "revision" in clicked.dock.status.speed.full_text()
+    assert "revision" in clicked.dock.status.speed.toolTip()
 
 
 def test_everything_may_be_touched_while_it_learns(clicked: Any, noise: Slide) -> None:

@@ -98,13 +98,14 @@ class Annotations:
 
     def of_kind(self, kind: str) -> Annotations:
         """Return those of one kind."""
-        return self._where(self.kinds == kind)
+        return self.where(self.kinds == kind)
 
     def of_slide(self, slide: str) -> Annotations:
         """Return those on one slide."""
-        return self._where(self.slides == slide)
+        return self.where(self.slides == slide)
 
-    def _where(self, chosen: NDArray[np.bool_]) -> Annotations:
+    def where(self, chosen: NDArray[np.bool_]) -> Annotations:
+        """Return those chosen by a mask, bool, shape (N,)."""
         return Annotations(
             ids=self.ids[chosen],
             points=self.points[chosen],

@@ -28,12 +28,10 @@ CROP_SIZE = 128
 BATCH = 4
 HEAD_RATE, BLOCK_RATE = 2e-3, 2e-4
 #: With fewer held-out clicks a comparison says nothing.
-LEAST_HELD_OUT = 5
-#: A copy must rank held-out clicks at least this much better (area under the curve), and by more
-#: than the standard error of the difference.
-LEAST_GAIN = 0.005
-#: After so many trials in a row without gain training rests until something is said.
-MOST_FAILURES = 4
+LEAST_HELD_OUT = 3
+#: After so many trials without gain, or one with, training rests until something is said: the
+#: longer it goes on with the same few clicks, the more it learns them by heart.
+MOST_FAILURES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class Trainer:
     ) -> None:
         self.device = device
         self.crops = crops
+        self.reference = model
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.steps = 0
         self._failures = 0
@@ -158,7 +157,7 @@ class Trainer:
 
     @property
     def has_settled(self) -> bool:
-        """Whether trial after trial has shown nothing more to gain from these clicks."""
+        """Whether these clicks have given what they can: a better copy, or none in some trials."""
         return self._failures >= MOST_FAILURES
 
     def _turn(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -226,21 +225,19 @@ class Trainer:
         ranks = [(near[k][rest] < score).mean() for k, score in zip(labels, scores, strict=True)]
         return Judgement(np.array(ranks), scores.astype(np.float64), labels)
 
-    def compare(self, model: CellModel) -> tuple[bool, str]:
-        """Tell whether the copy should take the place of a model; the words say why.
+    def compare(self) -> tuple[bool, str]:
+        """Tell whether the copy has become better than the model; the words say why.
 
         Notes
         -----
-        Both are judged by the same clicks, which the copy has not learnt from. (The model's
-        classes have: that speaks for the model, and so for caution.)
+        Any gain in the mean rank counts: on brca_m2c training pays on average, and the sign alone
+        told those images apart on which it did not (``docs/method.md``).
         """
-        mine, theirs = self.judge(self.model), self.judge(model)
+        mine, theirs = self.judge(self.model), self.judge(self.reference)
         if len(mine.ranks) < LEAST_HELD_OUT:
             self._failures += 1
             return False, "too few clicks to judge a fine-tuned model"
-        gain = mine.ranks - theirs.ranks
-        needed = max(LEAST_GAIN, float(gain.std(ddof=1)) / len(gain) ** 0.5)
         words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
-        better = bool(gain.mean() > needed)
-        self._failures = 0 if better else self._failures + 1
+        better = bool(mine.ranks.mean() > theirs.ranks.mean())
+        self._failures = MOST_FAILURES if better else self._failures + 1
         return better, words

@@ -7,6 +7,7 @@ can do first what the user waits for. One thread at a time.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
@@ -39,7 +40,7 @@ HOLD_OUT_EVERY = 4
 #: Crops in one fine-tuning run; the newest clicks come first.
 MOST_CROPS = 96
 #: Steps after which a fine-tuned copy is judged.
-STEPS_PER_TRIAL = 60
+STEPS_PER_TRIAL = 120
 #: Places looked at around each click.
 RING_POINTS = 8
 SPOTS = (POINT, REJECTION, MASK)
@@ -211,10 +212,11 @@ class LiveModel:
         if not (rows.proposed or rows.dense or self._fits):
             return False
         layers = self.model.layers
-        kinds = Rows(rows.objects.vectors[:, :KIND_SIZE], rows.objects.labels, rows.objects.weights)
         self.model.reset_heads()
         self.thresholds = {}
-        layers.set_proposed(rows.proposed, self._fit("proposed", kinds, rows.proposed))
+        layers.set_proposed(
+            rows.proposed, self._fit("proposed", _kinds_only(rows.objects), rows.proposed)
+        )
         layers.set_dense(rows.dense, self._fit("dense", rows.ground, rows.dense))
         self.revision += 1
         self._learnt_from = self._digest()
@@ -259,8 +261,37 @@ class LiveModel:
             crops = self._crops()
             if not crops:
                 return None
-            self._trainer = Trainer(self.model, crops, self.device, seed=self.revision)
+            self._trainer = Trainer(self._blind(), crops, self.device, seed=self.revision)
         return None if self._trainer.has_settled else self._trainer.step()
+
+    def _blind(self) -> CellModel:
+        """Return the model as it would answer had it never seen the held-out clicks.
+
+        Training starts from it and is judged against it, so that neither knows the answers.
+        """
+        assert self._said is not None
+        said, layers = self._said, self.model.layers
+        held_out = np.zeros(len(said), bool)
+        for id in self._slides:
+            on_slide = np.flatnonzero(said.slides == id)
+            held_out[on_slide[sorted(_held_out(said.of_slide(id)))]] = True
+        rows = self._memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
+        if (rows.proposed, rows.dense) != (layers.proposed, layers.dense):
+            return self.model  # promoted before, so blind already, or too few clicks to tell
+        blind = copy.deepcopy(self.model)
+        for kind, fitted, classes in (
+            ("proposed", _kinds_only(rows.objects), rows.proposed),
+            ("dense", rows.ground, rows.dense),
+        ):
+            if classes:
+                start = self._fits.get(kind)
+                fit = fit_clicks(
+                    fitted.vectors, fitted.labels, fitted.weights, len(classes), start=start
+                )
+                (blind.layers.set_proposed if kind == "proposed" else blind.layers.set_dense)(
+                    classes, fit
+                )
+        return blind
 
     @property
     def trial_is_due(self) -> bool:
@@ -271,14 +302,15 @@ class LiveModel:
     def try_promotion(self) -> Trial:
         """Let the fine-tuned copy take the model's place if it is better."""
         assert self._trainer is not None
-        better, words = self._trainer.compare(self.model)
+        better, words = self._trainer.compare()
         if better:
             found = self._trainer.judge(self._trainer.model)
             for k in np.unique(found.labels):
                 name = self.model.classes[k - 1]
                 self.thresholds[name] = threshold_of(found.scores[found.labels == k])
-            self.model = self._to_device(self._trainer.model.requires_grad_(False))
-            self._trainer = None  # the next one begins where this one ended
+            trained = self._trainer.model.requires_grad_(False)
+            trained.layers = self.model.layers  # which know the held-out clicks too
+            self.model = self._to_device(trained)
             self.predictor.forget()
             self._memory.forget()
             self.revision += 1
@@ -293,7 +325,7 @@ class LiveModel:
         for id, work in self._slides.items():
             said = self._said.of_slide(id)
             spots = [i for i in range(len(said)) if said.kinds[i] in SPOTS]
-            held_out = _held_out(said, spots)
+            held_out = _held_out(said)
             points = work.grid.to_working(said.points[spots]) if spots else np.empty((0, 2))
             covered = np.zeros(len(spots), bool)
             for i in reversed(range(len(spots))):
@@ -451,10 +483,16 @@ def _spread_columns(
     return out
 
 
-def _held_out(said: Annotations, spots: list[int]) -> set[int]:
+def _held_out(said: Annotations) -> set[int]:
     """Choose every fourth click of each class, in the order they were made."""
     chosen: set[int] = set()
-    for label in np.unique(said.labels[spots]) if spots else []:
-        of_label = [i for i in spots if said.labels[i] == label and said.kinds[i] == POINT]
-        chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY])
+    clicks = said.kinds == POINT
+    for label in np.unique(said.labels[clicks]):
+        of_label = np.flatnonzero(clicks & (said.labels == label))
+        chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY].tolist())
     return chosen
+
+
+def _kinds_only(rows: Rows) -> Rows:
+    """Return rows with the part of the vectors that tells kinds apart."""
+    return Rows(rows.vectors[:, :KIND_SIZE], rows.labels, rows.weights)

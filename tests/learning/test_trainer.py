@@ -141,26 +141,26 @@ def test_pixels_and_targets_are_turned_together(model):
 
 def test_better_copy_is_to_be_promoted(model, cpu):
     crops = [crop(held_out=range(1, 7))]
-    bad = trust_nuclei(Trainer(model, crops, cpu).model, -30.0)
-    good = Trainer(trust_nuclei(model, 30.0), crops, cpu)
-    better, words = good.compare(bad)
+    trainer = Trainer(trust_nuclei(model, -30.0), crops, cpu)
+    trust_nuclei(trainer.model, 30.0)
+    better, words = trainer.compare()
     assert better
     assert "held-out" in words
 
 
 def test_worse_or_equal_copy_is_not_promoted(model, cpu):
     crops = [crop(held_out=range(1, 7))]
-    good = trust_nuclei(model, 30.0)
-    assert not Trainer(good, crops, cpu).compare(good)[0]
-    copy = Trainer(good, crops, cpu)
-    trust_nuclei(copy.model, -30.0)
-    assert not copy.compare(good)[0]
+    trainer = Trainer(trust_nuclei(model, 30.0), crops, cpu)
+    assert not trainer.compare()[0]
+    trust_nuclei(trainer.model, -30.0)
+    assert not trainer.compare()[0]
 
 
 def test_too_few_held_out_clicks_promote_nothing(model, cpu):
     crops = [crop(held_out=range(LEAST_HELD_OUT - 1))]
-    bad = trust_nuclei(Trainer(model, crops, cpu).model, -30.0)
-    better, words = Trainer(trust_nuclei(model, 30.0), crops, cpu).compare(bad)
+    trainer = Trainer(trust_nuclei(model, -30.0), crops, cpu)
+    trust_nuclei(trainer.model, 30.0)
+    better, words = trainer.compare()
     assert not better
     assert "too few" in words
 

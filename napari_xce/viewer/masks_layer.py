@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 ABOVE = ("cells", "regions", "clicks")  # roles of the layers that masks must not cover
-INSIDE, RIM = 0.4, 1.0  # opacity of the paint
+INSIDE, RIM = 0.25, 1.0  # opacity of the paint
 GONE = "#ffffff"  # of a class that is not there any more
 
 

@@ -48,7 +48,7 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
     ]
     total = grid.rows * grid.cols
     share = len(done) / total if total else 0.0
-    covered = "" if share >= 1 or not done else f"Slide: the {_percent(share)} predicted so far"
+    covered = "" if share >= 1 or not done else f"Slide: {_percent(share)} predicted so far"
     return rows, covered
 
 

@@ -13,6 +13,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
+from napari_xce.annotations import BACKGROUND
 from napari_xce.engine import (
     Failed,
     Message,
@@ -184,7 +185,9 @@ class Face(QWidget):
         if binding is not None:
             name = binding.current
             threshold = binding.session.thresholds.get(name, 0.5)
-            self.show_box.show_threshold(threshold, name in binding.session.own_thresholds)
+            own = name in binding.session.own_thresholds
+            color = binding.colors().get(name) if name != BACKGROUND else None
+            self.show_box.show_threshold(color, threshold, own)
 
     def _show_counts(self) -> None:
         self._counted, self._recount = time.monotonic(), False

@@ -157,4 +157,6 @@ def swatch(color: str, cross: bool = False) -> QIcon:
         painter.setPen(Qt.GlobalColor.white)
         painter.drawEllipse(1, 1, 12, 12)
     painter.end()
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # or Qt tints it in a selected row
+    return icon

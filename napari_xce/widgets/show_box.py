@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
-from napari_xce.widgets.section import Section, button
+from napari_xce.widgets.section import Section, button, swatch
 
 
 class ShowBox(Section):
@@ -34,11 +35,16 @@ class ShowBox(Section):
         row.addStretch(1)
         self.rows.addLayout(row)
         self.threshold, self.value = _slider(
-            "A cell is shown from this score on. The default is set by the model from your clicks."
+            "A cell of the class chosen above is shown from this score on. The default is set by "
+            "the model from your clicks."
         )
         self.threshold.valueChanged.connect(self._move_threshold)
         self.reset = button("Default", "Back to the model's own threshold", self._reset)
-        self.add_row(QLabel("Score ≥"), self.threshold, self.value, self.reset, stretch=1)
+        self.whose = QLabel()
+        self.whose.setFixedWidth(14)
+        self.whose.setStyleSheet("padding: 0px;")
+        row = (self.whose, QLabel("Score ≥"), self.threshold, self.value, self.reset)
+        self.add_row(*row, stretch=2)
         self.opacity, percent = _slider("How strongly the overlays cover the slide")
         self.opacity.setValue(80)
         self.opacity.valueChanged.connect(lambda value: percent.setText(f"{value} %"))
@@ -56,8 +62,10 @@ class ShowBox(Section):
         self.boxes["masks"].setEnabled(possible)
         self.boxes["masks"].setToolTip("" if possible else "Choose “Segment cells” for masks")
 
-    def show_threshold(self, threshold: float, by_hand: bool) -> None:
-        """Show the threshold of the current class."""
+    def show_threshold(self, color: str | None, threshold: float, by_hand: bool) -> None:
+        """Show the threshold of the current class, which has this colour; background has none."""
+        self.whose.setPixmap(swatch(color).pixmap(14, 14) if color is not None else QPixmap())
+        self.threshold.setEnabled(color is not None)
         with QSignalBlocker(self.threshold):
             self.threshold.setValue(round(threshold * 100))
         self.value.setText(f"{threshold:.2f}")

@@ -12,7 +12,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QScrollArea
 
-from napari_xce.engine import Failed, Progress, Status
+from napari_xce.engine import Failed, Progress, Segmented, Status
 from napari_xce.evaluation.scores import Score
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
@@ -299,6 +299,46 @@ def test_check_boxes_and_layer_list_agree(window: Any, noise: Slide) -> None:
     assert not boxes["cells"].isChecked()
     boxes["cells"].click()
     assert "xce: cells" in window.viewer.layers
+
+
+def test_background_has_no_threshold(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    assert window.dock.show_box.threshold.isEnabled()
+    window.dock.classes.chosen.emit("background")
+    assert not window.dock.show_box.threshold.isEnabled()
+    window.dock.classes.chosen.emit("cell")
+    assert window.dock.show_box.threshold.isEnabled()
+
+
+def test_masks_are_hidden_shown_recoloured_and_go_with_their_head(
+    window: Any, noise: Slide
+) -> None:
+    window.show(noise)
+    slide_id, box = window.binding.slide_id, window.dock.show_box.boxes["masks"]
+    window.session.set_head("unet")
+    window.dock.learn.head_chosen.emit("unet")
+    labels = np.zeros((9, 9), np.int32)
+    labels[2:7, 2:7] = 1
+    window.engine.say(Segmented(slide_id, labels, ("cell",), (2.0, 2.0), (0.5, 0.5), 1))
+    window.dock.tick()
+    assert window.viewer.layers.selection.active is window.binding.clicks.layer
+    window.dock.classes.recolored.emit("cell", "#112233")
+    window.dock.tick()
+    layer = window.layer("xce: masks")
+    np.testing.assert_allclose(
+        layer.colormap.map(layer.data)[4, 4, :3], np.array([0x11, 0x22, 0x33]) / 255, atol=0.01
+    )
+    window.viewer.layers.remove("xce: masks")
+    window.dock.tick()
+    assert not box.isChecked()
+    window.engine.say(Segmented(slide_id, labels[:5], ("cell",), (2.0, 2.0), (0.5, 0.5), 2))
+    window.dock.tick()
+    assert "xce: masks" not in window.viewer.layers
+    box.click()
+    assert window.layer("xce: masks").data.shape == (5, 9)  # the latest
+    window.session.set_head("yollo")
+    window.dock.tick()
+    assert "xce: masks" not in window.viewer.layers
 
 
 def test_removed_clicks_layer_loses_no_click(window: Any, noise: Slide) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_xce.annotations.records import Annotations
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.devices import Device
 from napari_xce.learning.heads import KIND_SIZE
@@ -57,3 +58,19 @@ def at_work(
     slide = Slide.from_array(image, mpp=mpp, name="drawn")
     factor = (0.5 / mpp[0], 0.5 / mpp[1])
     return SlideAtWork("drawn", slide, TileGrid(slide.shape, factor, core=core, halo=32))
+
+
+def said(*what: tuple[str, tuple[float, float], str]) -> Annotations:
+    """Return annotations of the drawn slide from (id, point, label); background is a rejection."""
+    labels = np.array([label for _, _, label in what], np.str_)
+    n = len(what)
+    return Annotations(
+        ids=np.array([id for id, _, _ in what], np.str_),
+        points=np.array([point for _, point, _ in what], float).reshape(-1, 2),
+        labels=labels,
+        kinds=np.where(labels == "background", "rejection", "point"),
+        provenances=np.full(n, "human"),
+        polygons=(None,) * n,
+        slides=np.full(n, "drawn"),
+        created=np.arange(n, dtype=float),
+    )

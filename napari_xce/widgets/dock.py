@@ -369,7 +369,7 @@ class AnnotatorDock(Face):
         self.slide.show_session(None if session is None else Path(session.path))
         if session is not None and waiting is not None:
             self.slide.show_size("Pixel size unknown", ask=True)
-            self._try_diameter(self.slide.diameter.value())
+            self._try_diameter(self.slide.diameter.value)
         elif binding is not None:
             self.slide.show_size(binding.size_in_words(), ask=False)
         else:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from magicgui.widgets import FloatSpinBox
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QMenu,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
 
 from napari_xce.widgets.section import ElidedLabel, Section, button, menu_button, small_text
 
@@ -68,8 +63,8 @@ class SlideBox(Section):
         self.size.set_full_text(words)
         self.question.setVisible(ask)
         if ask:
-            with QSignalBlocker(self.diameter):
-                self.diameter.setValue(guess_px)
+            with self.diameter.changed.blocked():
+                self.diameter.value = guess_px
 
     def show_session(self, path: Path | None) -> None:
         """Show where the session is kept."""
@@ -79,19 +74,18 @@ class SlideBox(Section):
 
     def _build_question(self) -> None:
         self.question = Section("How wide is a typical cell?")
-        self.diameter = QDoubleSpinBox()
-        self.diameter.setRange(2.0, 2000.0)
-        self.diameter.setSuffix(" px")
-        self.diameter.setDecimals(0)
-        self.diameter.setValue(20)
-        self.diameter.valueChanged.connect(self.diameter_tried)
+        self.diameter = FloatSpinBox(value=20.0, min=2.0, max=2000.0, step=1.0)
+        self.diameter.changed.connect(self._try_diameter)
         self.accept = button(
             "Use", "The ring on the slide fits a cell", lambda: self._give_diameter()
         )
         self.question.rows.addWidget(
-            small_text("The pixel size is unknown. Make the yellow ring as wide as a typical cell.")
+            small_text(
+                "The pixel size is unknown. Make the yellow ring as wide, in pixels, as a typical "
+                "cell."
+            )
         )
-        self.question.add_row(self.diameter, self.accept, stretch=0)
+        self.question.add_row(self.diameter.native, self.accept, stretch=0)
         self.question.setVisible(False)
         self.rows.addWidget(self.question)
 
@@ -114,8 +108,11 @@ class SlideBox(Section):
         if layer is not None:
             self.layer_chosen.emit(layer)
 
+    def _try_diameter(self, px: float) -> None:
+        self.diameter_tried.emit(px)
+
     def _give_diameter(self) -> None:
-        self.diameter_given.emit(float(self.diameter.value()))
+        self.diameter_given.emit(self.diameter.value)
 
     def _open_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", SLIDE_FILES)

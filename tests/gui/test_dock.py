@@ -129,7 +129,7 @@ def test_unknown_pixel_size_is_asked_for_once(window: Any) -> None:
     assert window.dock.annotator.binding is None
     assert window.dock.slide.question.isVisible()
     assert "how wide" in _hint(window)
-    window.dock.slide.diameter.setValue(32)
+    window.dock.slide.diameter.value = 32
     assert window.layer("xce: cell size").size[0] == 32
     window.dock.slide.accept.click()
     assert window.session.factor() == (2, 2)

@@ -115,8 +115,8 @@ def test_scores_of_the_trunk_are_those_of_its_card() -> None:
         ("within {} and {}; it is", (calibration.LOWEST, calibration.HIGHEST)),
         ("it is {} for a class of a single click", calibration.DEFAULT),
         ("{}-pixel crops", trainer.CROP_SIZE),
-        ("After every {} steps", live.STEPS_PER_TRIAL),
-        ("by more\nthan {}", trainer.LEAST_GAIN),
+        ("after every {} steps", live.STEPS_PER_TRIAL),
+        ("least {} such clicks", trainer.LEAST_HELD_OUT),
     ],
 )
 def test_formulas_of_the_method_are_those_of_the_code(words: str, value: Any) -> None:

@@ -61,7 +61,7 @@ def fit_clicks(
     labels: NDArray[np.integer],
     weights: NDArray[np.floating],
     n_classes: int,
-    ridge: float = 0.2,
+    ridge: float = 1.0,
     start: ClickModel | None = None,
 ) -> ClickModel:
     """Fit the classifier to clicks, rejections and unannotated cells.

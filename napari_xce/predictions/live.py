@@ -41,6 +41,8 @@ HOLD_OUT_EVERY = 4
 MOST_CROPS = 96
 #: Steps after which a fine-tuned copy is judged.
 STEPS_PER_TRIAL = 120
+#: Tiles of a reviewed region that are looked at; their negatives are plenty.
+MOST_REGION_TILES = 32
 #: Places looked at around each click.
 RING_POINTS = 8
 SPOTS = (POINT, REJECTION, MASK)
@@ -156,7 +158,10 @@ class LiveModel:
     # ---- speeds 1 and 2: the click learner
 
     def unseen_tiles(self) -> list[TileKey]:
-        """Return the tiles with annotations that the network has not looked at, newest first."""
+        """Return the tiles with annotations that the network has not looked at, newest first.
+
+        A reviewed region counts for the tiles it touches: its negatives lie all over it.
+        """
         if self._said is None:
             return []
         said, wanted = self._said, dict[TileKey, None]()
@@ -166,7 +171,18 @@ class LiveModel:
                 key not in self._memory.tiles or not self._memory.knows(said.ids[i], said.points[i])
             ):
                 wanted[key] = None
+            if said.kinds[i] == REGION:
+                wanted |= dict.fromkeys(self._unseen_of_region(said, i))
         return list(wanted)
+
+    def _unseen_of_region(self, said: Annotations, i: int) -> list[TileKey]:
+        """Return the tiles of a reviewed region that the network has not looked at."""
+        work, polygon = self._slides.get(str(said.slides[i])), said.polygons[i]
+        if work is None or polygon is None:
+            return []
+        (y0, x0), (y1, x1) = polygon.min(0).tolist(), polygon.max(0).tolist()
+        keys = [(work.id, tile) for tile in work.grid.tiles_in((y0, x0, y1, x1))]
+        return [key for key in keys[:MOST_REGION_TILES] if key not in self._memory.tiles]
 
     def _key_of(self, said: Annotations, i: int) -> TileKey | None:
         """Return the tile of an annotation, None for a region or a slide that is not there."""

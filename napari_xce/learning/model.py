@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from napari_xce.errors import ModelError
@@ -221,7 +221,8 @@ class CellModel(nn.Module):
         card_path = path.with_suffix(".json")
         parts = [p.with_name(p.name + ".part") for p in (path, card_path)]
         try:
-            save_file(tensors, parts[0], {"card": json.dumps(meta)})
+            # not save_file, which lets nobody but the owner read the file
+            parts[0].write_bytes(to_bytes(tensors, {"card": json.dumps(meta)}))
             parts[1].write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
             parts[0].replace(path)
             parts[1].replace(card_path)

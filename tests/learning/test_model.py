@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,13 +91,15 @@ def test_failed_save_keeps_the_model_that_was_there(model, tmp_path, monkeypatch
     path = tmp_path / "model.safetensors"
     model.save(path, {"note": "good"})
 
-    def no_room(tensors, filename, metadata):
-        filename.write_bytes(b"half")
+    def no_room(file, data):
+        with file.open("wb") as half:
+            half.write(data[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_xce.learning.model.save_file", no_room)
-    with pytest.raises(ModelError, match="No space left"):
-        model.save(path, {"note": "bad"})
+    with monkeypatch.context() as context:
+        context.setattr(Path, "write_bytes", no_room)
+        with pytest.raises(ModelError, match="No space left"):
+            model.save(path, {"note": "bad"})
     assert CellModel.load(path)[1]["note"] == "good"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
 
@@ -131,3 +135,10 @@ def test_unknown_head_is_refused():
 
 def test_model_without_classes_says_background_everywhere(pixels):
     assert (scores(CellModel.from_shipped([]), pixels) == 1).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_saved_model_is_readable_as_any_other_file(model, tmp_path):
+    model.save(tmp_path / "model.safetensors", {})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -201,7 +201,7 @@ def test_full_disk_is_told_and_keeps_the_old_model(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr("napari_xce.learning.model.save_file", full)
+        context.setattr(Path, "write_bytes", full)
         with pytest.raises(xce.ModelError, match="No space left"):
             learnt.save()
     assert model.read_bytes() == before

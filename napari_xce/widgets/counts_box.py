@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_xce.widgets.section import Section, button, small_text, swatch
+from napari_xce.widgets.section import Fold, button, small_text, swatch
 
 ROW_PX = 22
 MAX_ROWS = 5
@@ -37,14 +37,14 @@ class Count:
     slide_density: float | None
 
 
-class CountsBox(Section):
+class CountsBox(Fold):
     """A small table, and the button that predicts the whole slide."""
 
     whole_slide = Signal()
     cancelled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__("Counts", parent=parent)
         self.table = QTableWidget(0, 5, self)
         self.table.setHorizontalHeaderLabels(["Class", "View", "/mm²", "Slide", "/mm²"])
         self.table.verticalHeader().setVisible(False)

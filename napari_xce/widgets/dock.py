@@ -374,6 +374,7 @@ class AnnotatorDock(Face):
             self.slide.show_size(binding.size_in_words(), ask=False)
         else:
             self.slide.show_size("No slide yet", ask=False)
+        self._show_folds()
         if session is not None:
             self.learn.show_head(session.head)
             self._jobs.start("device", lambda: session.device, self.status.show_device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_xce.widgets.section import Section, button, menu_button
+from napari_xce.widgets.section import Fold, button, menu_button
 
 FORMATS = (  # words, suffix, whether it is made of masks
     ("Cells for QuPath (GeoJSON)…", ".geojson"),
@@ -17,14 +17,14 @@ FORMATS = (  # words, suffix, whether it is made of masks
 )
 
 
-class ExportBox(Section):
+class ExportBox(Fold):
     """A menu of formats, and import."""
 
     exported = Signal(str)  # path; its suffix says the format
     imported = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__("Files", parent=parent)
         menu = QMenu(self)
         for words, suffix in FORMATS:
             menu.addAction(words, lambda suffix=suffix: self.ask(suffix))

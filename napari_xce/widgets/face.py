@@ -1,6 +1,7 @@
 """What the dock looks like, and what it shows of the session, the engine and the view.
 
-The groups stand in the order of work. Nothing here changes anything: see :mod:`.dock` for that.
+The main job is pinned at the top; the sections below it fold and scroll. Nothing here changes
+anything but which of them are open: see :mod:`.dock` for the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
 from napari_xce.widgets.learn_box import LearnBox
-from napari_xce.widgets.section import small_text
+from napari_xce.widgets.section import Fold, small_text
 from napari_xce.widgets.show_box import ShowBox
 from napari_xce.widgets.slide_box import SlideBox
 from napari_xce.widgets.status_card import StatusCard
@@ -40,6 +41,9 @@ from napari_xce.widgets.suggest_box import SuggestBox
 
 if TYPE_CHECKING:
     import napari
+
+OPEN_SECTIONS = "open_sections"  # the session's setting: title to whether it is open
+MIN_FOLDS_PX = 120
 
 
 class Face(QWidget):
@@ -83,36 +87,64 @@ class Face(QWidget):
         self.counts = CountsBox()
         self.suggest = SuggestBox()
         self.export = ExportBox()
+        pinned, folds = QVBoxLayout(), self._build_folds()
+        pinned.setContentsMargins(8, 4, 8, 4)
+        pinned.setSpacing(5)
+        for group in self._pinned():
+            pinned.addWidget(group)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.setSpacing(0)
+        outside.addLayout(pinned)
+        outside.addWidget(folds, 1)
+        self.setMinimumWidth(320)
+
+    def _pinned(self) -> list[QWidget]:
+        """Return the groups of the main job, in the order of work; they never scroll away."""
+        return [self.hint, self.slide, self.classes, self.learn, self.status]
+
+    def _folds(self) -> list[Fold]:
+        """Return the sections below the main job, in the order of work."""
+        return [
+            self.suggest,
+            self.show_box,
+            self.counts,
+            self.export,
+        ]
+
+    def _build_folds(self) -> QScrollArea:
+        """Return the sections one below the other, with a scroll bar where they need it."""
         inside = QWidget()
         rows = QVBoxLayout(inside)
-        rows.setContentsMargins(8, 4, 8, 4)
-        rows.setSpacing(5)
-        for group in self._groups():
-            rows.addWidget(group)
+        rows.setContentsMargins(8, 0, 8, 4)
+        rows.setSpacing(3)
+        for fold in self._folds():
+            rows.addWidget(fold)
+            fold.folded.connect(self._keep_folds)
         rows.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setMinimumHeight(MIN_FOLDS_PX)
         area.setWidget(inside)
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(area)
-        self.setMinimumWidth(320)
+        return area
 
-    def _groups(self) -> list[QWidget]:
-        """Return the groups in the order of work."""
-        return [
-            self.hint,
-            self.slide,
-            self.classes,
-            self.learn,
-            self.status,
-            self.show_box,
-            self.counts,
-            self.suggest,
-            self.export,
-        ]
+    def _keep_folds(self) -> None:
+        """Remember in the session which sections are open."""
+        session = self.annotator.session
+        if session is not None:
+            session.store.set_setting(
+                OPEN_SECTIONS, {fold.title: fold.is_open for fold in self._folds()}
+            )
+
+    def _show_folds(self) -> None:
+        """Open the sections that were open when this session was last used."""
+        session = self.annotator.session
+        kept = session.store.get_setting(OPEN_SECTIONS, {}) if session is not None else {}
+        for fold in self._folds():
+            fold.show_open(kept.get(fold.title, fold.is_open))
 
     def show_error(self, sentence: str) -> None:
         """Show what went wrong, once, in words."""

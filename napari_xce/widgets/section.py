@@ -1,12 +1,12 @@
-"""The pieces that the groups of the dock are built from: a titled section, small buttons, swatches,
-elided text.
+"""The pieces that the groups of the dock are built from: a titled section, one that folds, small
+buttons, swatches, elided text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -14,11 +14,15 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 DOT = " · "
+FOLD_HEAD = """
+QToolButton { font-weight: bold; padding: 2px; border: none; text-align: left; }
+"""
 
 
 class Section(QWidget):
@@ -39,13 +43,70 @@ class Section(QWidget):
 
     def add_row(self, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
         """Add widgets side by side; the one numbered `stretch` takes what room there is."""
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        for index, widget in enumerate(widgets):
-            row.addWidget(widget, 1 if index == stretch else 0)
-        self.rows.addLayout(row)
-        return row
+        return _add_row(self.rows, widgets, stretch)
+
+
+class Fold(QWidget):
+    """A section below the main job: its title opens it and folds it away.
+
+    A group of the dock is a subclass that adds its rows to ``rows``. The dock remembers in the
+    session which ones are open, by title.
+
+    Parameters
+    ----------
+    title : str
+        Says what is inside, also when it is folded.
+    is_open : bool
+        Whether it is open before the user chose.
+    """
+
+    folded = Signal()  # opened or folded by the user
+
+    def __init__(self, title: str, is_open: bool = True, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = title
+        self.heading = QToolButton()
+        self.heading.setText(title)
+        self.heading.setCheckable(True)
+        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.heading.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.heading.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.heading.setStyleSheet(FOLD_HEAD)
+        self.heading.toggled.connect(self._toggle)
+        self.body = QWidget()
+        self.rows = QVBoxLayout(self.body)
+        self.rows.setContentsMargins(0, 0, 0, 4)
+        self.rows.setSpacing(3)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.setSpacing(2)
+        outside.addWidget(self.heading)
+        outside.addWidget(self.body)
+        self.show_open(is_open)
+
+    def show_open(self, is_open: bool) -> None:
+        """Open it, or fold it away."""
+        with QSignalBlocker(self.heading):
+            self.heading.setChecked(is_open)
+        self._show_body(is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its rows are shown."""
+        return self.heading.isChecked()
+
+    def add_row(self, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+        """Add widgets side by side; the one numbered `stretch` takes what room there is."""
+        return _add_row(self.rows, widgets, stretch)
+
+    def _toggle(self, is_open: bool) -> None:
+        self._show_body(is_open)
+        self.folded.emit()
+
+    def _show_body(self, is_open: bool) -> None:
+        self.heading.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.heading.setToolTip("Fold away" if is_open else "Open")
+        self.body.setVisible(is_open)
 
 
 class FittingLabel(QLabel):
@@ -111,6 +172,16 @@ class ElidedLabel(QLabel):
     def _elide(self) -> None:
         room = max(self.width() - 2, 40)
         self.setText(self.fontMetrics().elidedText(self._full, self._cut, room))
+
+
+def _add_row(rows: QVBoxLayout, widgets: tuple[QWidget, ...], stretch: int | None) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    for index, widget in enumerate(widgets):
+        row.addWidget(widget, 1 if index == stretch else 0)
+    rows.addLayout(row)
+    return row
 
 
 def button(text: str, tip: str, press: Callable[[], object]) -> QPushButton:

@@ -6,10 +6,10 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
-from napari_xce.widgets.section import Section, button, swatch
+from napari_xce.widgets.section import Fold, button, swatch
 
 
-class ShowBox(Section):
+class ShowBox(Fold):
     """Check boxes and two sliders."""
 
     toggled = Signal(str, bool)  # "heat", "cells" or "masks"
@@ -18,7 +18,7 @@ class ShowBox(Section):
     opacity_moved = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__("Show", parent=parent)
         self.boxes = {
             "heat": QCheckBox("Heat"),
             "cells": QCheckBox("Cells"),
@@ -26,7 +26,6 @@ class ShowBox(Section):
         }
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("<b>Show</b>"))
         for what, box in self.boxes.items():
             box.setChecked(True)
             box.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_xce.widgets.section import Section, button, small_text
+from napari_xce.widgets.section import Fold, button, small_text
 
 
-class SuggestBox(Section):
+class SuggestBox(Fold):
     """Three buttons, and a reason or result in words."""
 
     suggest = Signal()
@@ -16,7 +16,7 @@ class SuggestBox(Section):
     measure = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__("Where next", parent=parent)
         self.next = button(
             "Suggest next (N)", "Fly to where a click helps the model most", self.suggest.emit
         )

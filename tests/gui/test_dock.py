@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QScrollArea
 
 from napari_xce.engine import Failed, Progress, Segmented, Status
 from napari_xce.evaluation.scores import Score
@@ -449,22 +448,6 @@ def test_dock_taken_out_and_put_back_goes_on(window: Any, noise: Slide) -> None:
     window.viewer.window.add_dock_widget(window.dock)
     assert window.layer("xce: clicks").data.tolist() == [[100, 100]]
     assert dock_of(window.viewer) is window.dock
-
-
-def test_everything_fits_into_a_small_window(window: Any, noise: Slide) -> None:
-    window.show(noise)
-    window.session.add_class("tumour")
-    window.session.add_class("stroma")
-    window.engine.find(window.binding.slide_id, [[100, 100]])
-    window.binding.clicks.layer.add([[1, 1], [2, 2], [3, 3]])
-    window.dock.suggest.show_reason("It looks like nothing you clicked so far, and there are many.")
-    window.settle()
-    window.dock._show_counts()
-    window.qtbot.wait(50)
-    area = window.dock.findChild(QScrollArea)
-    assert window.viewer.window._qt_window.height() == 800
-    assert area.verticalScrollBar().maximum() == 0
-    assert area.widget().width() <= area.viewport().width()
 
 
 def test_two_viewers_have_docks_that_know_nothing_of_each_other(

@@ -151,6 +151,27 @@ class AnnotationStore(JournalledStore):
             new = [annotation_rows.moved(row, places[str(row[annotation_rows.ID])]) for row in rows]
             self._replace(change, rows, new, "Move", "")
 
+    def reshape(self, ids: Sequence[str], polygons: Sequence[ArrayLike]) -> None:
+        """Give masks and reviewed regions other outlines, (M, 2) or two corners, one for each id.
+
+        Raises
+        ------
+        SessionError
+            No such annotation, one is a point or named twice, or an outline encloses nothing.
+        """
+        if not len(set(ids)) == len(ids) == len(polygons):
+            raise SessionError(
+                f"Give one outline for each: {len(ids)} ids and {len(polygons)} outlines."
+            )
+        outlines = dict(zip(map(str, ids), map(checked_region, polygons), strict=True))
+        with self._journal.action() as change:
+            rows = annotation_rows.rows_to_change(change, ids)
+            new = [
+                annotation_rows.reshaped(row, outlines[str(row[annotation_rows.ID])])
+                for row in rows
+            ]
+            self._replace(change, rows, new, "Change", "")
+
     def relabel(self, ids: Sequence[str], class_name: str) -> None:
         """Give annotations another class; a point of background is a rejection, and back.
 
@@ -202,14 +223,16 @@ class AnnotationStore(JournalledStore):
         """
         with self._database.reading() as connection:
             revision, snapshot = self._snapshots.get(slide, (-1, None))
-            if snapshot is not None and revision == self._journal.revision:
+            settled = not self._journal.is_open
+            if settled and snapshot is not None and revision == self._journal.revision:
                 return snapshot
             number = None if slide is None else find_slide(connection, slide)[0]
             revision = self._journal.revision
             names = {found.id: found.name for found in all_classes(connection)}
             rows = annotation_rows.select_rows(connection, number)
         made = annotation_rows.arrays_of_rows(rows, names)
-        self._snapshots[slide] = (revision, made)
+        if settled:
+            self._snapshots[slide] = (revision, made)
         return made
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from napari_xce.annotations.journal import JournalledStore, counted
+from napari_xce.annotations.journal import Change, JournalledStore, counted
 from napari_xce.annotations.records import BACKGROUND, CellClass
 from napari_xce.errors import SessionError
 
@@ -125,19 +125,44 @@ class ClassStore(JournalledStore):
         """
         with self._journal.action() as change:
             old = find_own_class(change.connection, name, "deleted")
-            ids = [
-                row[0]
-                for row in change.connection.execute(
-                    "SELECT id FROM annotations WHERE class = ?", (old.id,)
-                )
-            ]
-            change.changes("classes", [old.id])
+            count = _keep_with_annotations(change, old)
             change.words = f"Delete class {old.name}"
-            if ids:
-                change.changes("annotations", ids)
-                change.words += f" and its {counted(len(ids), 'annotation')}"
+            if count:
+                change.words += f" and its {counted(count, 'annotation')}"
             change.connection.execute("DELETE FROM annotations WHERE class = ?", (old.id,))
             change.connection.execute("DELETE FROM classes WHERE id = ?", (old.id,))
+
+    def merge_class(self, name: str, into: str) -> None:
+        """Give the annotations of a class to another one, and delete it; undo parts them again.
+
+        Raises
+        ------
+        SessionError
+            No such class, one of them is background, or both are the same.
+        """
+        with self._journal.action() as change:
+            old = find_own_class(change.connection, name, "merged")
+            target = find_own_class(change.connection, into, "merged")
+            if old.id == target.id:
+                raise SessionError(f"The class {old.name!r} cannot be merged with itself.")
+            count = _keep_with_annotations(change, old)
+            change.words = f"Merge class {old.name} into {target.name}"
+            if count:
+                change.words += f", {counted(count, 'annotation')}"
+            change.connection.execute(
+                "UPDATE annotations SET class = ? WHERE class = ?", (target.id, old.id)
+            )
+            change.connection.execute("DELETE FROM classes WHERE id = ?", (old.id,))
+
+
+def _keep_with_annotations(change: Change, old: CellClass) -> int:
+    """Keep a class and its annotations for undo; return how many annotations it has."""
+    found = change.connection.execute("SELECT id FROM annotations WHERE class = ?", (old.id,))
+    ids = [row[0] for row in found]
+    change.changes("classes", [old.id])
+    if ids:
+        change.changes("annotations", ids)
+    return len(ids)
 
 
 def all_classes(connection: sqlite3.Connection) -> list[CellClass]:

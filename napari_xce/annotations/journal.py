@@ -58,12 +58,15 @@ class Change:
     """An action while it is done: its words, and the rows it touches as they were before.
 
     The action is kept if `words` is set by the end; otherwise it is taken to have done nothing.
+    An action inside another one writes into the same `before`.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, before: dict[str, _Image] | None = None
+    ) -> None:
         self.connection = connection
         self.words = ""
-        self.before: dict[str, _Image] = {}
+        self.before = {} if before is None else before
 
     def creates(self, table: str, count: int) -> range:
         """Return ids for rows about to be inserted; none is used twice, also not after undo."""
@@ -71,14 +74,24 @@ class Change:
             "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
         ).fetchone()
         first = (found[0] if found else 0) + 1
-        self.before[table] = _Image([(first, first + count - 1)], COLUMNS[table], [])
+        self._keep(table, _Image([(first, first + count - 1)], COLUMNS[table], []))
         return range(first, first + count)
 
     def changes(self, table: str, ids: Iterable[int]) -> list[Row]:
         """Keep these rows as they are, before they are changed or deleted; return them by id."""
         image = _take(self.connection, table, _runs(ids))
-        self.before[table] = image
+        self._keep(table, image)
         return image.rows
+
+    def _keep(self, table: str, image: _Image) -> None:
+        """Keep rows for undo, unless they were kept earlier in this action: then that counts."""
+        kept = self.before.get(table)
+        if kept is not None:
+            known = {id_ for first, last in kept.runs for id_ in range(first, last + 1)}
+            ids = {id_ for first, last in image.runs for id_ in range(first, last + 1)}
+            rows = kept.rows + [row for row in image.rows if row[0] not in known]
+            image = _Image(_runs(known | ids), image.columns, rows)
+        self.before[table] = image
 
 
 class Journal:
@@ -93,10 +106,16 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.revision = 0
+        self._open: Change | None = None  # the action that others are part of
         # (action, entry that holds the rows to put back), the latest last
         self._done: list[tuple[int, int]] = []
         self._undone: list[tuple[int, int]] = []
         self._replay()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether several actions are being made one: what stands may still be taken back."""
+        return self._open is not None
 
     @property
     def can_undo(self) -> bool:
@@ -110,8 +129,16 @@ class Journal:
 
     @contextmanager
     def action(self) -> Iterator[Change]:
-        """Do one action in one transaction; a failure inside leaves everything as it was."""
+        """Do one action in one transaction; a failure inside leaves everything as it was.
+
+        Within `together` it is a part of that action.
+        """
         with self._database.lock:
+            if self._open is not None:
+                part = Change(self._open.connection, self._open.before)
+                yield part
+                self._open.words = self._open.words or part.words
+                return
             with self._database.transaction() as connection:
                 change = Change(connection)
                 yield change
@@ -121,6 +148,21 @@ class Journal:
             self._done.append((entry, entry))
             self._undone.clear()
             self.revision = entry
+
+    @contextmanager
+    def together(self, words: str) -> Iterator[None]:
+        """Make one action of all that the block does, in one transaction, with these words.
+
+        Where the block does nothing, the action is none. Only what can be undone may be done in it.
+        """
+        with self.action() as change:
+            outer, self._open = self._open, change
+            try:
+                yield
+            finally:
+                self._open = outer
+            if change.words:
+                change.words = words
 
     @contextmanager
     def note(self) -> Iterator[Change]:

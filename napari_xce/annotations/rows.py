@@ -153,6 +153,16 @@ def moved(row: Row, place: Sequence[float]) -> Row:
     return tuple(new)
 
 
+def reshaped(row: Row, polygon: Points) -> Row:
+    """Return the row with another outline (M, 2)."""
+    if row[POLYGON] is None:
+        raise SessionError("A point has no outline; it cannot be given one.")
+    new = list(row)
+    new[Y], new[X] = centroid(polygon).tolist()
+    new[POLYGON] = polygon.astype("<f8").tobytes()
+    return tuple(new)
+
+
 def relabelled(row: Row, number: int) -> Row:
     """Return the row with the class of that number."""
     if row[KIND] == REGION:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -112,6 +113,24 @@ class Store(SlideStore, ClassStore, AnnotationStore):
     def redo(self) -> str | None:
         """Do the action undone last once more; return its words, or None."""
         return self._journal.redo()
+
+    def together(self, words: str) -> AbstractContextManager[None]:
+        """Make one action, and one step of undo, of all that a ``with`` block does.
+
+        All of it is done or, where the block raises, none. `words` say what it is. Annotations and
+        classes may be changed in the block, settings and slides may not.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with Store.create(f"{folder}/session.sqlite") as store:
+        ...         with store.together("Add the usual classes"):
+        ...             tumour, stroma = store.add_class("tumour"), store.add_class("stroma")
+        ...         print(store.undo(), len(store.classes()))
+        Add the usual classes 1
+        """
+        return self._journal.together(words)
 
     def journal(self) -> list[JournalEntry]:
         """Return every action ever taken, undone or redone, the oldest first."""

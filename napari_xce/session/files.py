@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce import exchange
+from napari_xce.annotations.journal import counted
 from napari_xce.annotations.records import BACKGROUND, IMPORTED
 from napari_xce.errors import ExchangeError, XceWarning
 from napari_xce.predictions.detections import Detections
@@ -114,7 +115,8 @@ class SessionFiles(SessionAdvice):
     # ---- in
 
     def import_points(self, path: str | Path, slide: str | None = None) -> int:
-        """Read points, outlines and reviewed regions in as annotations (GeoJSON or CSV).
+        """Read points, outlines and reviewed regions in as annotations (GeoJSON or CSV); one undo
+        takes all of it back.
 
         Classes that are not known yet are added, with the file's colour; objects without a class
         become the first class. Objects of class background become rejections.
@@ -145,22 +147,24 @@ class SessionFiles(SessionAdvice):
             notes.append(f"Left out: {count} beyond the slide. Were they made on another one?")
         points, labels = found.points[inside], found.labels[inside]
         polygons = [found.polygons[i] for i in np.flatnonzero(inside)]
-        names = self._known_names(labels, found.colors)
-        for name in np.unique(names).tolist():
-            mine = np.flatnonzero(names == name).tolist()
-            dots = points[[i for i in mine if polygons[i] is None]]
-            outlines = [p for i in mine if (p := polygons[i]) is not None]
-            if name == BACKGROUND:
-                self.store.reject(id, dots)
-            else:
-                self.store.add_points(id, name, dots, provenance=IMPORTED)
-            self.store.add_masks(id, name, outlines, provenance=IMPORTED)
-        for region in found.regions:
-            self.store.review(id, region)
+        count = len(points) + len(found.regions)
+        with self.store.together(f"Import {counted(count, 'annotation')} from {Path(path).name}"):
+            names = self._known_names(labels, found.colors)
+            for name in np.unique(names).tolist():
+                mine = np.flatnonzero(names == name).tolist()
+                dots = points[[i for i in mine if polygons[i] is None]]
+                outlines = [p for i in mine if (p := polygons[i]) is not None]
+                if name == BACKGROUND:
+                    self.store.reject(id, dots)
+                else:
+                    self.store.add_points(id, name, dots, provenance=IMPORTED)
+                self.store.add_masks(id, name, outlines, provenance=IMPORTED)
+            for region in found.regions:
+                self.store.review(id, region)
         self.follow_classes()
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
-        return len(points) + len(found.regions)
+        return count
 
     def _known_names(self, labels: NDArray[np.str_], colors: dict[str, str]) -> NDArray[np.str_]:
         """Return the class of each object as the session calls it; new classes are added."""

@@ -315,9 +315,10 @@ class SessionModel(SessionSlides):
             card = live.load(Path(path))
             theirs = [name.casefold() for name in live.model.classes]
             known = [name.casefold() for name in self.class_names]
-            for name in live.model.classes:
-                if name.casefold() not in known:
-                    self.store.add_class(name)
+            with self.store.together(f"Add the classes of {Path(path).name}"):
+                for name in live.model.classes:
+                    if name.casefold() not in known:
+                        self.store.add_class(name)
             now = self._names_by_id()
             sources = [
                 theirs.index(name.casefold()) if name.casefold() in theirs else None

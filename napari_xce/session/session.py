@@ -179,6 +179,20 @@ class Session(SessionFiles):
         self.store.delete_class(name)
         self.follow_classes()
 
+    def merge_class(self, name: str, into: str) -> None:
+        """Make a class part of another one: what was said of it is then said of that one.
+
+        What was found of it is forgotten; the model finds it as the other once it has learnt anew.
+        Undo parts what was said again.
+
+        Raises
+        ------
+        SessionError
+            No such class, one of them is background, or both are the same.
+        """
+        self.store.merge_class(name, into)
+        self.follow_classes()
+
     # ---- what the user says
 
     def annotate(self, name: str, points: ArrayLike, slide: str | None = None) -> list[str]:

@@ -161,3 +161,33 @@ def test_unknown_class_is_named_with_those_there_are(store: Store) -> None:
     ):
         with pytest.raises(SessionError, match=r"no class 'tumor' \(classes: lymphocyte\)"):
             refused()
+
+
+def test_merged_class_gives_its_annotations_and_undo_parts_them(store: Store) -> None:
+    store.add_class("lymph")
+    store.add_points("slide-1", "lymphocyte", [[1, 2]])
+    store.add_points("slide-1", "lymph", [[3, 4], [5, 6]])
+    store.add_mask("slide-1", "lymph", [(0, 0), (0, 9), (9, 0)])
+    store.merge_class("lymph", "lymphocyte")
+    assert names(store) == ["background", "lymphocyte"]
+    assert store.annotations().labels.tolist() == ["lymphocyte"] * 4
+    assert store.undo() == "Merge class lymph into lymphocyte, 3 annotations"
+    assert names(store) == ["background", "lymphocyte", "lymph"]
+    assert store.annotations().labels.tolist() == ["lymphocyte", "lymph", "lymph", "lymph"]
+    store.redo()
+    assert store.annotations().labels.tolist() == ["lymphocyte"] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "into", "match"),
+    [
+        ("lymphocyte", "lymphocyte", "with itself"),
+        ("background", "lymphocyte", "built in"),
+        ("lymphocyte", "background", "built in"),
+        ("lymphocyte", "gone", "no class 'gone'"),
+    ],
+)
+def test_merge_that_will_not_do_is_refused(store: Store, name: str, into: str, match: str) -> None:
+    with pytest.raises(SessionError, match=match):
+        store.merge_class(name, into)
+    assert not [entry for entry in store.journal() if "Merge" in entry.words]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_xce.annotations import Store
+from napari_xce.errors import SessionError
 
 OUTLINE = [(0.0, 0.0), (0.0, 9.0), (9.0, 0.0)]
 
@@ -153,7 +154,7 @@ def test_journal_cannot_be_rewritten(store: Store, path: Path) -> None:
 
 NAMES = (
     "add", "add", "reject", "mask", "review", "move", "relabel", "delete", "class", "rename",
-    "recolor", "key", "drop", "undo", "undo", "redo", "reopen",
+    "recolor", "key", "drop", "merge", "reshape", "together", "undo", "undo", "redo", "reopen",
 )  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 10**6)), max_size=25)
 
@@ -161,7 +162,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 10**6)), max_s
 def act(store: Store, step: str, seed: int) -> None:
     """Do one step; which classes and annotations it takes follows from the seed."""
     names = [found.name for found in store.classes()[1:]]
-    ids = store.annotations().ids.tolist()
+    ids, polygons = store.annotations().ids.tolist(), store.annotations().polygons
     some = ids[seed % 3 :: 2]
     place = [seed % 997 / 7, seed % 991 / 3]
     if step == "class":
@@ -174,6 +175,13 @@ def act(store: Store, step: str, seed: int) -> None:
         store.delete(some)
     elif step == "move":
         store.move(some, [place] * len(some))
+    elif step == "reshape":
+        outlined = [id_ for id_, outline in zip(ids, polygons, strict=True) if outline is not None]
+        store.reshape(outlined, [[place, (-1, -1)]] * len(outlined))
+    elif step == "together":
+        with store.together(f"Together {seed}"):
+            for part in ("class", "add", "move", "mask", "reshape", "relabel", "merge", "delete"):
+                act(store, part, seed)
     elif step in ("undo", "redo"):
         getattr(store, step)()
     elif names:
@@ -193,6 +201,8 @@ def act(store: Store, step: str, seed: int) -> None:
             store.set_class_key(name, None)
         elif step == "drop":
             store.delete_class(name)
+        elif step == "merge" and name != names[0]:
+            store.merge_class(name, names[0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -224,3 +234,71 @@ def test_any_story_can_be_undone_to_nothing_and_told_again(steps: list[tuple[str
             assert not store.can_redo
         finally:
             store.close()
+
+
+def test_several_actions_together_are_one_step(store: Store, path: Path) -> None:
+    ids = store.add_points("slide-1", "lymphocyte", [[1, 2], [3, 4]])
+    before = state(store)
+    with store.together("Put all right"):
+        store.add_class("tumour")
+        store.move(ids[:1], [[9, 9]])
+        added = store.add_points("slide-1", "tumour", [[5, 6], [7, 8]])
+        store.move(ids, [[10, 10], [11, 11]])  # the first one again
+        store.delete(added[:1])
+    after = state(store)
+    assert [entry.words for entry in store.journal()][-1] == "Put all right"
+    assert store.undo() == "Put all right"
+    assert state(store) == before
+    store.close()
+    with Store.open(path) as again:
+        assert again.redo() == "Put all right"
+        assert state(again) == after
+        again.undo()
+        assert state(again) == before
+
+
+def test_failure_in_the_middle_undoes_all_that_belongs_together(store: Store) -> None:
+    before, revision = state(store), store.revision
+
+    def half_right() -> None:
+        with store.together("Half"):
+            store.add_points("slide-1", "lymphocyte", [[1, 2]])
+            store.add_points("slide-1", "no such class", [[1, 2]])
+
+    with pytest.raises(SessionError):
+        half_right()
+    assert state(store) == before
+    assert store.revision == revision
+    store.add_points("slide-1", "lymphocyte", [[3, 4]])  # and it goes on one by one
+    assert store.undo() == "Add 1 lymphocyte point"
+
+
+def test_nothing_done_together_is_no_step(store: Store) -> None:
+    revision = store.revision
+    with store.together("Nothing"):
+        store.add_points("slide-1", "lymphocyte", [])
+    assert store.revision == revision
+
+
+def test_change_of_outline_is_undone_and_redone(store: Store) -> None:
+    region = store.review("slide-1", [(0, 0), (100, 100)])
+    mask = store.add_mask("slide-1", "lymphocyte", OUTLINE)
+    before = state(store)
+    store.reshape([region, mask], [[(10, 20), (110, 120)], [(0, 0), (0, 30), (30, 0)]])
+    standing = store.annotations()
+    assert standing.ids.tolist() == [region, mask]
+    assert standing.points.tolist() == [[60, 70], [10, 10]]  # centroids
+    assert standing.polygons[1].tolist() == [[0, 0], [0, 30], [30, 0]]
+    after = state(store)
+    assert store.undo() == "Change 2 annotations"
+    assert state(store) == before
+    store.redo()
+    assert state(store) == after
+
+
+def test_point_cannot_be_given_an_outline(store: Store) -> None:
+    ids = store.add_points("slide-1", "lymphocyte", [[1, 2]])
+    with pytest.raises(SessionError, match="no outline"):
+        store.reshape(ids, [OUTLINE])
+    with pytest.raises(SessionError, match="one outline for each"):
+        store.reshape(ids, [])

@@ -214,6 +214,19 @@ def test_points_beyond_the_slide_are_left_out_with_a_note(session: Session, tmp_
     assert session.class_names == ["lymphocyte", "tumour"]
 
 
+def test_one_undo_takes_an_import_back_and_redo_brings_it(session: Session, tmp_path: Path) -> None:
+    rows = ["10,20,tumour", "30,40,stroma", "50,60,background", "70,80,lymphocyte"]
+    (tmp_path / "points.csv").write_text("\n".join(["y_px,x_px,class", *rows]))
+    session.add_slide(make_slide())
+    assert session.import_points(tmp_path / "points.csv") == 4
+    assert session.undo() == "Import 4 annotations from points.csv"
+    assert len(session.annotations()) == 0
+    assert session.class_names == ["lymphocyte", "tumour"]
+    session.redo()
+    assert sorted(session.annotations().labels) == ["background", "lymphocyte", "stroma", "tumour"]
+    assert session.class_names == ["lymphocyte", "tumour", "stroma"]
+
+
 def test_bad_file_is_not_read_in(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "bad.geojson"
     path.write_text("{")

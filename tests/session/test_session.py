@@ -315,6 +315,19 @@ def test_deleted_class_is_forgotten(predicted: Session) -> None:
     assert set(predicted.thresholds) == {"lymphocyte"}
 
 
+def test_merged_class_is_learnt_as_part_of_the_other(predicted: Session) -> None:
+    predicted.merge_class("tumour", "lymphocyte")
+    assert predicted.class_names == ["lymphocyte"]
+    assert set(predicted.predict().labels) <= {"lymphocyte"}
+    predicted.fit(seconds=0)
+    found = len(predicted.predict())
+    assert predicted.undo() == "Merge class tumour into lymphocyte, 4 annotations"
+    predicted.fit(seconds=0)
+    cells = predicted.predict()
+    assert set(cells.labels) == {"lymphocyte", "tumour"}
+    assert 0 < (cells.labels == "lymphocyte").sum() < found
+
+
 def test_undone_deletion_is_learnt_again(predicted: Session) -> None:
     before = predicted.predict()
     predicted.delete_class("tumour")

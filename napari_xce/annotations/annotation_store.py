@@ -116,10 +116,11 @@ class AnnotationStore(JournalledStore):
                 change, number, found.id, MASK, vertices, provenance
             )
 
-    def review(self, slide: str, polygon: ArrayLike) -> str:
+    def review(self, slide: str, polygon: ArrayLike, set_aside: bool = False) -> str:
         """Declare a region complete: inside, what is not annotated is background; return its id.
 
         `polygon` is an outline (M, 2), or two opposite corners ((y0, x0), (y1, x1)) of a rectangle.
+        One that is set aside serves to test: nothing is learnt from it, nor from what lies in it.
 
         Raises
         ------
@@ -129,8 +130,10 @@ class AnnotationStore(JournalledStore):
         vertices = checked_region(polygon)
         with self._journal.action() as change:
             number, _ = find_slide(change.connection, slide)
-            change.words = "Review a region"
-            return annotation_rows.insert_polygons(change, number, 0, REGION, [vertices])[0]
+            change.words = "Set a region aside for testing" if set_aside else "Review a region"
+            return annotation_rows.insert_polygons(
+                change, number, 0, REGION, [vertices], set_aside=set_aside
+            )[0]
 
     def move(self, ids: Sequence[str], points: ArrayLike) -> None:
         """Move annotations to points (N, 2), one for each id; a mask is carried by its centroid.

@@ -53,6 +53,7 @@ class Database:
             try:
                 _check(connection, path, migrations)
                 _set_up(connection)
+                _back_up_if_older(connection, path, migrations)
                 _migrate(connection, migrations)
                 connection.execute("PRAGMA foreign_keys = ON")  # after: a step may rebuild tables
             except BaseException:
@@ -92,6 +93,8 @@ class Database:
         cls, path: str | os.PathLike[str], migrations: Sequence[Migration] = MIGRATIONS
     ) -> Database:
         """Open a session file, bringing an older schema up to date.
+
+        A session of schema 1 is first copied to ``session.sqlite.v1`` beside it, and so on.
 
         Raises
         ------
@@ -182,13 +185,18 @@ def _build(path: Path, migrations: Sequence[Migration]) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             _migrate(connection, migrations)
-        os.replace(new, path)
-        if os.name == "posix":  # the name, too, must outlive a power cut
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _put_in_place(new, path)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Give a complete file, already on the disk, its name in one step."""
+    os.replace(new, path)
+    if os.name == "posix":  # the name, too, must outlive a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _check_header(path: Path) -> None:
@@ -230,6 +238,21 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # as it is; fails if read-only
     connection.execute("ROLLBACK")
+
+
+def _back_up_if_older(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]
+) -> None:
+    """Copy a session that is about to be brought up to date, to be had back if that goes wrong."""
+    version = _pragma(connection, "user_version")
+    if version >= migrations[-1].version:
+        return
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with closing(_connect(new)) as copy:
+        copy.execute("PRAGMA synchronous = FULL")
+        connection.backup(copy)
+    _put_in_place(new, path.with_name(f"{path.name}.v{version}"))
 
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:

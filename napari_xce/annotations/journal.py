@@ -38,6 +38,7 @@ COLUMNS = {
         "x",
         "polygon",
         "created",
+        "set_aside",
     ),
 }
 

@@ -90,4 +90,14 @@ def _initial(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", _initial),)
+def _set_aside(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "ALTER TABLE annotations ADD COLUMN set_aside INTEGER NOT NULL DEFAULT 0 "
+        "CHECK (NOT set_aside OR kind = 'region')"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "the first schema", _initial),
+    Migration(2, "regions set aside for testing", _set_aside),
+)

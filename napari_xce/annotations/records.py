@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import points_in_poly
 
 BACKGROUND = "background"
 POINT, REJECTION, MASK, REGION = "point", "rejection", "mask", "region"
@@ -82,6 +83,8 @@ class Annotations:
         Ids of slides.
     created : float64, shape (N,)
         Unix seconds.
+    set_aside : bool, shape (N,)
+        Whether it is a reviewed region kept for testing, which learning never sees.
     """
 
     ids: Texts
@@ -92,6 +95,7 @@ class Annotations:
     polygons: tuple[NDArray[np.float64] | None, ...]
     slides: Texts
     created: NDArray[np.float64]
+    set_aside: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,4 +119,31 @@ class Annotations:
             polygons=tuple(self.polygons[i] for i in np.flatnonzero(chosen)),
             slides=self.slides[chosen],
             created=self.created[chosen],
+            set_aside=self.set_aside[chosen],
         )
+
+    def regions(self, set_aside: bool = False) -> Annotations:
+        """Return the reviewed regions that teach, or those that are set aside for testing."""
+        return self.where((self.kinds == REGION) & (self.set_aside == set_aside))
+
+    def for_learning(self) -> Annotations:
+        """Return these without what lies in a region that is set aside.
+
+        The set-aside regions themselves stay, so that learning knows where not to look.
+        """
+        aside = self.regions(set_aside=True)
+        if not len(aside):
+            return self
+        hidden = np.zeros(len(self), bool)
+        for slide in np.unique(aside.slides):
+            here = np.flatnonzero((self.slides == slide) & (self.kinds != REGION))
+            hidden[here] = aside.of_slide(slide).cover(self.points[here])
+        return self.where(~hidden)
+
+    def cover(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which points (M, 2) lie inside a polygon of these, which are of one slide."""
+        inside = np.zeros(len(points), bool)
+        for polygon in self.polygons:
+            if polygon is not None and len(points):
+                inside |= points_in_poly(points, polygon)
+        return inside

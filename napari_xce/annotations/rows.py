@@ -24,7 +24,7 @@ from napari_xce.annotations.shapes import Points, centroid
 from napari_xce.annotations.slides import slide_id
 from napari_xce.errors import SessionError
 
-ID, _, CLASS, KIND, _, Y, X, POLYGON, _ = range(9)  # places in a row
+ID, _, CLASS, KIND, _, Y, X, POLYGON, _, _ = range(10)  # places in a row
 _NAMES = ", ".join(COLUMNS["annotations"])
 
 
@@ -38,8 +38,8 @@ def select_rows(connection: sqlite3.Connection, slide: int | None) -> list[Row]:
 
 def arrays_of_rows(rows: Sequence[Row], names: Mapping[int, str]) -> Annotations:
     """Make read-only arrays of rows; `names` are those of the classes, by number."""
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * 9
-    ids, slides, classes, kinds, provenances, y, x, polygons, created = columns
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) or [()] * 10
+    ids, slides, classes, kinds, provenances, y, x, polygons, created, set_aside = columns
     slide_ids = {number: slide_id(number) for number in set(slides)}
     annotations = Annotations(
         ids=np.array(ids, dtype=np.int64).astype(str),
@@ -50,6 +50,7 @@ def arrays_of_rows(rows: Sequence[Row], names: Mapping[int, str]) -> Annotations
         polygons=tuple(None if blob is None else _vertices(blob) for blob in polygons),
         slides=np.array([slide_ids[number] for number in slides], dtype=str),
         created=np.array(created, dtype=np.float64),
+        set_aside=np.array(set_aside, dtype=bool),
     )
     for field in fields(annotations):
         if field.name != "polygons":
@@ -64,7 +65,7 @@ def insert_points(
     now = time.time()
     ids = change.creates("annotations", len(points))
     change.connection.executemany(
-        f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+        f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, 0)",
         [
             (id_, slide, number, kind, provenance, y, x, now)
             for id_, (y, x) in zip(ids, points.tolist(), strict=True)
@@ -80,18 +81,20 @@ def insert_polygons(
     kind: str,
     polygons: Sequence[Points],
     provenance: str = HUMAN,
+    set_aside: bool = False,
 ) -> list[str]:
     """Insert a mask or region for each polygon (M, 2), at least one; return their ids."""
     now = time.time()
     ids = change.creates("annotations", len(polygons))
     change.connection.executemany(
-        f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO annotations ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 *(id_, slide, number, kind, provenance),
                 *centroid(polygon).tolist(),
                 polygon.astype("<f8").tobytes(),
                 now,
+                int(set_aside),
             )
             for id_, polygon in zip(ids, polygons, strict=True)
         ],

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from skimage.measure import points_in_poly
 
-from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
+from napari_xce.annotations.records import MASK, POINT, REJECTION, Annotations
 from napari_xce.learning.click_learner import OTHER, UNANNOTATED
 from napari_xce.learning.heads import CELL_SIZE
 
@@ -150,7 +149,8 @@ class Memory:
         Parameters
         ----------
         said : Annotations
-            All that stands; what has not been observed yet is passed over.
+            All that stands (``Annotations.for_learning``); what has not been observed yet is passed
+            over. Regions set aside give no rows, and nothing in them does.
         classes : list of str
             Names, without background.
         rng : Generator
@@ -197,8 +197,7 @@ class Memory:
         labels = np.array([classes.index(n) + 1 if n in classes else OTHER for n in names], int)
         vectors = [self._clicks[i].vector for i in said.ids[spots]]
         snap = self._snap(points, seen)
-        inside = _reviewed(said, seen.points)
-        state = np.where(inside, OTHER, UNANNOTATED)
+        state = _state(said, seen.points)
         state = np.where(seen.objects >= LEAST_OBJECT, state, _UNUSED)
         state[snap[snap >= 0]] = _UNUSED  # what was clicked is in the clicks' own rows
         for row, proposal in enumerate(snap):
@@ -253,10 +252,11 @@ def _concatenate(seen: list[Observation]) -> Observation:
 def _ground_rows(said: Annotations, seen: Observation, points: Points, clicks: list[Click]) -> Rows:
     """Return the ground, unannotated or reviewed, and the rings around the clicks."""
     near = NOT_NEAR * seen.cell_diameter
-    state = np.where(_reviewed(said, seen.ground_points), OTHER, UNANNOTATED)
+    state = _state(said, seen.ground_points)
     state[_near(seen.ground_points, points, near)] = _UNUSED
     ring_points = np.concatenate([np.empty((0, 2)), *(c.ring_points for c in clicks)])
-    ring_state = np.where(_near(ring_points, points, near), _UNUSED, OTHER)
+    ring_state = np.full(len(ring_points), OTHER)
+    ring_state[_near(ring_points, points, near) | _set_aside(said, ring_points)] = _UNUSED
     vectors = np.concatenate([seen.ground_vectors, *(c.ring_vectors for c in clicks)])
     return Rows(vectors, np.concatenate([state, ring_state]), np.ones(len(vectors)))
 
@@ -306,13 +306,16 @@ def _join(
     )
 
 
-def _reviewed(said: Annotations, points: Points) -> NDArray[np.bool_]:
-    """Tell which points lie in a reviewed region."""
-    inside = np.zeros(len(points), bool)
-    for polygon in said.of_kind(REGION).polygons:
-        if polygon is not None and len(points):
-            inside |= points_in_poly(points, polygon)
-    return inside
+def _state(said: Annotations, points: Points) -> NDArray[np.int64]:
+    """Return what places without a click are: reviewed, unannotated, or set aside and unused."""
+    state = np.where(said.regions().cover(points), OTHER, UNANNOTATED)
+    state[_set_aside(said, points)] = _UNUSED
+    return state
+
+
+def _set_aside(said: Annotations, points: Points) -> NDArray[np.bool_]:
+    """Tell which points lie in a region kept for testing."""
+    return said.regions(set_aside=True).cover(points)
 
 
 def _near(points: Points, others: Points, radius: float) -> NDArray[np.bool_]:

@@ -115,17 +115,17 @@ class LiveModel:
         Parameters
         ----------
         said : Annotations
-            All that stands.
+            All that stands; of what lies in regions set aside nothing is learnt.
         classes : list of str
             Names, without background, in their order.
         """
         if classes != self.model.classes:
             old = self.model.classes
             self.set_classes(classes, [old.index(n) if n in old else None for n in classes])
-        before, self._said = self._digest(), said
+        before, self._said = self._digest(), said.for_learning()
         if self._digest() != before:
             self._trainer = None
-        self._memory.keep_clicks(said.ids.tolist())
+        self._memory.keep_clicks(self._said.ids.tolist())
 
     def set_classes(self, classes: list[str], sources: Sequence[int | None]) -> None:
         """Answer with other classes; those that stay keep what was learnt of them.
@@ -171,7 +171,7 @@ class LiveModel:
                 key not in self._memory.tiles or not self._memory.knows(said.ids[i], said.points[i])
             ):
                 wanted[key] = None
-            if said.kinds[i] == REGION:
+            if said.kinds[i] == REGION and not said.set_aside[i]:
                 wanted |= dict.fromkeys(self._unseen_of_region(said, i))
         return list(wanted)
 
@@ -250,7 +250,8 @@ class LiveModel:
         said = self._said
         digest = hashlib.sha256()
         labels = self._label_indices(said.labels)  # numbers, as a class may get another name
-        for part in (said.slides, said.kinds, labels, said.points):
+        aside = np.flatnonzero(said.set_aside)
+        for part in (said.slides, said.kinds, labels, said.points, aside):
             digest.update(np.ascontiguousarray(part).tobytes())
         for polygon in said.polygons:
             if polygon is not None:
@@ -334,7 +335,10 @@ class LiveModel:
         return Trial(better, words)
 
     def _crops(self) -> list[CropExample]:
-        """Cut crops around the clicks, each with everything said inside it."""
+        """Cut crops around the clicks, each with everything said inside it.
+
+        A crop that reaches into a region set aside is left out: its pixels are not for learning.
+        """
         if self._said is None or not (self.model.layers.proposed or self.model.layers.dense):
             return []
         crops = []
@@ -344,9 +348,10 @@ class LiveModel:
             held_out = _held_out(said)
             points = work.grid.to_working(said.points[spots]) if spots else np.empty((0, 2))
             covered = np.zeros(len(spots), bool)
+            aside = _boxes(work, said.regions(set_aside=True))
             for i in reversed(range(len(spots))):
-                if not covered[i]:
-                    corner = np.round(points[i] - CROP_SIZE / 2).astype(int)
+                corner = np.round(points[i] - CROP_SIZE / 2).astype(int)
+                if not covered[i] and not _meets(corner, aside):
                     inside = ((points >= corner) & (points < corner + CROP_SIZE)).all(1)
                     middle = (np.abs(points - points[i]) < CROP_SIZE / 3).all(1)
                     covered |= inside & middle
@@ -387,7 +392,7 @@ class LiveModel:
                 ],
                 [
                     work.grid.to_working(polygon) - corner
-                    for polygon in said.of_kind(REGION).polygons
+                    for polygon in said.regions().polygons
                     if polygon is not None
                 ],
                 REFERENCE_DIAMETER,
@@ -507,6 +512,17 @@ def _held_out(said: Annotations) -> set[int]:
         of_label = np.flatnonzero(clicks & (said.labels == label))
         chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY].tolist())
     return chosen
+
+
+def _boxes(work: SlideAtWork, regions: Annotations) -> NDArray[np.float64]:
+    """Return the boxes around regions, working pixels, shape (M, 2, 2): lowest, highest (y, x)."""
+    corners = [work.grid.to_working(p) for p in regions.polygons if p is not None]
+    return np.array([(c.min(0), c.max(0)) for c in corners]).reshape(-1, 2, 2)
+
+
+def _meets(corner: NDArray[np.int64], boxes: NDArray[np.float64]) -> bool:
+    """Tell whether a crop shares a pixel with one of the boxes."""
+    return bool(((boxes[:, 0] < corner + CROP_SIZE) & (boxes[:, 1] >= corner)).all(1).any())
 
 
 def _kinds_only(rows: Rows) -> Rows:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import points_in_poly
 
 from napari_xce.annotations import Annotations, Store
 from napari_xce.annotations.records import MASK, POINT, REGION
@@ -66,7 +65,7 @@ class SessionAdvice(SessionPredictions):
         """Suggest among the cells of the tiles looked at so far."""
         said = self.store.annotations(id)
         candidates = Candidates(*self.live.candidates(id))
-        candidates = candidates[~_in_regions(candidates.points, said)]
+        candidates = candidates[~said.of_kind(REGION).cover(candidates.points)]
         before = self._suggested.setdefault(id, [])
         found = suggest(
             candidates,
@@ -98,6 +97,8 @@ class SessionAdvice(SessionPredictions):
     def evaluate(self, slide: str | None = None) -> dict[str, Score]:
         """Measure precision, recall and F1 in the reviewed regions.
 
+        Where regions are set aside (``review(..., set_aside=True)``), in those alone.
+
         Parameters
         ----------
         slide : str, optional
@@ -116,14 +117,17 @@ class SessionAdvice(SessionPredictions):
         Notes
         -----
         The clicks inside a reviewed region also teach the model, so that these figures lean to
-        the good side; an independent test needs a slide of its own.
+        the good side, unless the region was set aside.
         """
         ids = [self._slide_id(slide)] if slide is not None else list(self.slides)
-        ids = [id for id in ids if len(self.store.annotations(id).of_kind(REGION))]
-        if not ids:
+        regions = {id: self.store.annotations(id).of_kind(REGION) for id in ids}
+        aside = any(said.set_aside.any() for said in regions.values())
+        regions = {id: s for id, said in regions.items() if len(s := said.regions(aside))}
+        if not regions:
             raise SessionError("No region has been reviewed: review one, then evaluate.")
-        true = [self._true_cells(id) for id in ids]
-        found = [self._found_cells(id) for id in ids]
+        ids = list(regions)
+        true = [self._true_cells(id, regions[id]) for id in ids]
+        found = [self._found_cells(id, regions[id]) for id in ids]
         scales = [np.array(self.factor(id)) for id in ids]
         return score_detections(
             np.concatenate([points / f for (points, _), f in zip(true, scales, strict=True)]),
@@ -137,28 +141,18 @@ class SessionAdvice(SessionPredictions):
             images=np.repeat(ids, [len(cells) for cells in found]),
         )
 
-    def _true_cells(self, id: str) -> tuple[Points, NDArray[np.str_]]:
-        """Return centres and classes of the cells annotated in the reviewed regions of a slide."""
+    def _true_cells(self, id: str, regions: Annotations) -> tuple[Points, NDArray[np.str_]]:
+        """Return centres and classes of the cells annotated in reviewed regions of a slide."""
         said = self.store.annotations(id)
-        chosen = np.isin(said.kinds, (POINT, MASK)) & _in_regions(said.points, said)
+        chosen = np.isin(said.kinds, (POINT, MASK)) & regions.cover(said.points)
         return said.points[chosen], said.labels[chosen]
 
-    def _found_cells(self, id: str) -> Detections:
-        """Return the cells predicted in the reviewed regions of a slide, each once."""
-        said = self.store.annotations(id)
+    def _found_cells(self, id: str, regions: Annotations) -> Detections:
+        """Return the cells predicted in reviewed regions of a slide, each once."""
         self._require_learnt()
-        for polygon in said.of_kind(REGION).polygons:
+        for polygon in regions.polygons:
             assert polygon is not None
             (y0, x0), (y1, x1) = polygon.min(0).tolist(), polygon.max(0).tolist()
             self._predict_box(id, (y0, x0, y1, x1))
         cells = self._cells(id)
-        return cells[_in_regions(cells.points, said)]
-
-
-def _in_regions(points: Points, said: Annotations) -> NDArray[np.bool_]:
-    """Tell which points, shape (N, 2), lie in a reviewed region."""
-    inside = np.zeros(len(points), bool)
-    for polygon in said.of_kind(REGION).polygons:
-        if polygon is not None and len(points):
-            inside |= points_in_poly(points, polygon)
-    return inside
+        return cells[regions.cover(cells.points)]

@@ -227,9 +227,32 @@ class Session(SessionFiles):
         """Say that an area, polygon (M, 2) in level-0 pixels, is a cell of a class."""
         return self.store.add_mask(self._slide_id(slide), name, polygon)
 
-    def review(self, rectangle: ArrayLike, slide: str | None = None) -> str:
-        """Declare a rectangle ((y0, x0), (y1, x1)) or a polygon (M, 2) complete."""
-        return self.store.review(self._slide_id(slide), rectangle)
+    def review(
+        self, rectangle: ArrayLike, slide: str | None = None, set_aside: bool = False
+    ) -> str:
+        """Declare a region complete: inside it, what is not annotated is background.
+
+        Parameters
+        ----------
+        rectangle : array_like, float
+            Two corners ((y0, x0), (y1, x1)), or a polygon of shape (M, 2); level-0 pixels.
+        slide : str, optional
+            Not needed when there is one slide.
+        set_aside : bool
+            Keep the region for testing: learning sees neither it nor what is said inside it, and
+            ``evaluate`` measures there.
+
+        Returns
+        -------
+        str
+            Id of the region.
+
+        Raises
+        ------
+        SessionError
+            No such open slide, or the region encloses nothing.
+        """
+        return self.store.review(self._slide_id(slide), rectangle, set_aside)
 
     def annotations(self, slide: str | None = None) -> Annotations:
         """Return what stands now, on one slide or on all."""

@@ -106,11 +106,12 @@ class RegionLayer:
 
     def _replace(self, indices: list[int]) -> None:
         """Put a dragged or reshaped region in the place of the old one."""
+        aside = self._store.annotations(self._slide_id).regions(set_aside=True).ids
         for index in indices:
             self._store.delete([self._ids[index]])
-            self._review(self.layer.data[index])
+            self._review(self.layer.data[index], self._ids[index] in aside)
 
-    def _review(self, vertices: Any) -> None:
+    def _review(self, vertices: Any, set_aside: bool = False) -> None:
         vertices = np.asarray(vertices, dtype=float)  # (M, 2)
         if (np.ptp(vertices, axis=0) >= SMALLEST_PX).all():
-            self._store.review(self._slide_id, vertices)
+            self._store.review(self._slide_id, vertices, set_aside)

@@ -133,6 +133,7 @@ def _annotations(points: NDArray[np.float64], labels: NDArray[np.str_]) -> Annot
         polygons=(None,) * count,
         slides=np.full(count, ""),
         created=np.full(count, np.nan),
+        set_aside=np.zeros(count, bool),
     )
 
 

@@ -27,8 +27,9 @@ def break_off(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE classes (id INTEGER)")  # there is one
 
 
-NEXT = (*MIGRATIONS, Migration(2, "a note for each class", add_notes))
-BROKEN = (*NEXT, Migration(3, "a step that fails", break_off))
+PRESENT = MIGRATIONS[-1].version
+NEXT = (*MIGRATIONS, Migration(PRESENT + 1, "a note for each class", add_notes))
+BROKEN = (*NEXT, Migration(PRESENT + 2, "a step that fails", break_off))
 
 
 def version_and_tables(path: Path) -> tuple[int, set[str]]:
@@ -50,7 +51,7 @@ def test_next_step_is_applied_once_and_keeps_what_was_said(store: Store, path: P
             notes = connection.execute("SELECT note FROM classes ORDER BY id").fetchall()
             assert notes == [("background!",), ("lymphocyte!",)]
             assert connection.execute("SELECT y, x FROM annotations").fetchall() == [(1, 2)]
-    assert version_and_tables(path)[0] == 2
+    assert version_and_tables(path)[0] == PRESENT + 1
 
 
 def test_action_of_an_older_schema_can_still_be_undone(store: Store, path: Path) -> None:
@@ -63,7 +64,8 @@ def test_action_of_an_older_schema_can_still_be_undone(store: Store, path: Path)
 
 def test_new_session_takes_all_steps(path: Path) -> None:
     Database.create(path, NEXT).close()
-    assert version_and_tables(path)[0] == 2
+    assert version_and_tables(path)[0] == PRESENT + 1
+    assert [file.name for file in path.parent.glob("*.v*")] == []  # nothing to keep a copy of
 
 
 def test_failing_step_leaves_the_session_at_the_step_before(store: Store, path: Path) -> None:
@@ -71,9 +73,38 @@ def test_failing_step_leaves_the_session_at_the_step_before(store: Store, path: 
     with pytest.raises(SessionError, match="classes already exists"):
         Database.open(path, BROKEN)
     version, tables = version_and_tables(path)
-    assert version == 2
+    assert version == PRESENT + 1
     assert "half" not in tables
     Database.open(path, NEXT).close()  # and nobody holds it
+
+
+def test_older_session_is_copied_before_it_is_brought_up_to_date(store: Store, path: Path) -> None:
+    store.add_points("slide-1", "lymphocyte", [[1, 2]])
+    store.close()
+    Database.open(path, NEXT).close()
+    copy = path.with_name(f"session.sqlite.v{PRESENT}")
+    assert version_and_tables(copy)[0] == PRESENT
+    with Store.open(copy) as store:
+        assert store.annotations().points.tolist() == [[1, 2]]
+
+
+def test_copy_holds_what_a_killed_program_had_not_merged(store: Store, path: Path) -> None:
+    """Clicks in the write-ahead log, as a kill leaves it, are part of the session."""
+    store.add_points("slide-1", "lymphocyte", [[1, 2]])
+    killed = path.with_name("killed.sqlite")
+    for ending in ("", "-wal"):
+        shutil.copy(path.with_name(path.name + ending), killed.with_name(killed.name + ending))
+    Database.open(killed, NEXT).close()
+    with Store.open(path.with_name(f"killed.sqlite.v{PRESENT}")) as copy:
+        assert copy.annotations().points.tolist() == [[1, 2]]
+
+
+def test_session_stays_as_it_was_where_it_cannot_be_copied(store: Store, path: Path) -> None:
+    store.close()
+    path.with_name(f"session.sqlite.v{PRESENT}").mkdir()
+    with pytest.raises(SessionError, match="cannot be used"):
+        Database.open(path, NEXT)
+    assert version_and_tables(path)[0] == PRESENT
 
 
 def test_session_of_a_newer_version_is_left_untouched(path: Path) -> None:
@@ -96,6 +127,7 @@ def test_session_of_each_released_schema_opens(released: Path, path: Path) -> No
         ]
         standing = store.annotations("slide-1")
         assert standing.kinds.tolist() == ["point", "point", "rejection", "mask", "region"]
+        assert standing.set_aside.tolist() == [False] * 4 + [released.stem != "v1"]
         assert standing.points[:3].tolist() == [[10.25, 20], [30, 40], [50, 60]]
         assert store.slides()["slide-1"].mpp == (0.25, 0.5)
         assert store.get_setting("head") == "yollo"

@@ -42,4 +42,5 @@ def annotations() -> Annotations:
         polygons=(None, None, square, region),
         slides=np.array(["a"] * 4),
         created=np.zeros(4),
+        set_aside=np.zeros(4, bool),
     )

@@ -33,20 +33,22 @@ def observation(points, ground=(), objects=0.9):
     )
 
 
-def said(*what, regions=()):
+def said(*what, regions=(), aside=()):
     """Return annotations from (id, (y, x), label[, slide]); "background" is a rejection."""
     what = [(*w, "slide")[:4] for w in what]
     kinds = ["rejection" if w[2] == "background" else "point" for w in what]
-    n, m = len(what), len(regions)
+    outlines = (*regions, *aside)
+    n, m = len(what), len(outlines)
     return Annotations(
         ids=np.array([w[0] for w in what] + [f"region-{k}" for k in range(m)], np.str_),
         points=np.array([w[1] for w in what] + [(0.0, 0.0)] * m, float).reshape(-1, 2),
         labels=np.array([w[2] for w in what] + ["background"] * m, np.str_),
         kinds=np.array(kinds + ["region"] * m, np.str_),
         provenances=np.array(["human"] * (n + m), np.str_),
-        polygons=(None,) * n + tuple(np.array(r, float) for r in regions),
+        polygons=(None,) * n + tuple(np.array(r, float) for r in outlines),
         slides=np.array([w[3] for w in what] + ["slide"] * m, np.str_),
         created=np.zeros(n + m),
+        set_aside=np.arange(n + m) >= n + len(regions),
     )
 
 
@@ -107,6 +109,23 @@ def test_reviewed_region_makes_unmatched_proposals_other():
     annotations = said(("a", (20, 20), "lymphocyte"), regions=[square(0, 0, 60, 60)])
     rows = learn_from(annotations, observation([(20, 20), (40, 40), (80, 80)]))
     assert table(rows.objects) == [(0.0, 1), (1.0, OTHER), (2.0, UNANNOTATED)]
+
+
+def test_nothing_in_a_region_set_aside_is_learnt_from():
+    """Two regions overlap; what both hold is for the test."""
+    inside = square(0, 0, 60, 60)
+    annotations = said(
+        ("a", (120, 20), "lymphocyte"), regions=[square(30, 30, 90, 90)], aside=[inside]
+    )
+    places = [(120, 20), (20, 20), (40, 40), (80, 80), (150, 150)]
+    rows = learn_from(annotations, observation(places, ground=[(50, 50), (70, 70)]))
+    assert table(rows.objects) == [(0.0, 1), (3.0, OTHER), (4.0, UNANNOTATED)]
+
+
+def test_ring_of_a_click_stops_at_a_region_set_aside():
+    annotations = said(("a", (50, 50), "lymphocyte"), aside=[square(55, 0, 99, 99)])
+    rows = learn_from(annotations, observation([], ground=[(70, 70), (20, 20)]))
+    assert table(rows.ground) == [(-1.0, UNANNOTATED), (50.0, OTHER), (100.0, 1)]
 
 
 def test_clicks_of_another_class_are_not_other_to_proposed_ones():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -73,4 +75,15 @@ def said(*what: tuple[str, tuple[float, float], str]) -> Annotations:
         polygons=(None,) * n,
         slides=np.full(n, "drawn"),
         created=np.arange(n, dtype=float),
+        set_aside=np.zeros(n, bool),
     )
+
+
+def together(*parts: Annotations) -> Annotations:
+    """Join annotations."""
+    joined = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Annotations)
+        if field.name != "polygons"
+    }
+    return Annotations(**joined, polygons=sum((part.polygons for part in parts), ()))

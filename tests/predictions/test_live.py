@@ -18,7 +18,7 @@ from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import TileGrid
 from napari_xce.slides import Slide
 
-from .conftest import HAEMATOXYLIN, at_work, draw_nuclei, said
+from .conftest import HAEMATOXYLIN, at_work, draw_nuclei, said, together
 
 BROWN = np.array([120.0, 75.0, 35.0])
 SIDE = 400
@@ -358,3 +358,57 @@ def test_reviewed_region_is_looked_at_without_any_click(live):
     assert live.unseen_tiles() == [("drawn", (1, 1))]
     live.observe(("drawn", (1, 1)))
     assert live.unseen_tiles() == []
+
+
+def region(corner, opposite, *, set_aside):
+    """Return one reviewed rectangle of the drawn slide."""
+    (y0, x0), (y1, x1) = corner, opposite
+    middle = ((y0 + y1) / 2, (x0 + x1) / 2)
+    return replace(
+        said((f"region-{y0}-{x0}", middle, "background")),
+        kinds=np.array(["region"]),
+        polygons=(np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], float),),
+        set_aside=np.array([set_aside]),
+    )
+
+
+def test_region_set_aside_hides_its_clicks_from_learning(live):
+    """With and without them: the same rows, the same crops, the same state."""
+    aside = region((180.0, 0.0), (400.0, 400.0), set_aside=True)
+    upper, lower = BLUE[BLUE[:, 0] < 180], BLUE[BLUE[:, 0] > 180]
+    teach(live, together(said(*clicks("blue", upper)), aside))
+    known, crops = live._digest(), live._crops()
+    assert crops
+    teach(live, together(said(*clicks("blue", upper), *clicks("blue", lower, 100)), aside))
+    assert live._digest() == known
+    assert live.is_current
+    assert len(live.clicked_vectors()) == len(upper)
+
+
+def test_no_crop_reaches_into_a_region_set_aside(live, monkeypatch):
+    corners, read = [], SlideAtWork.read
+    monkeypatch.setattr(
+        SlideAtWork,
+        "read",
+        lambda self, y, x, *size: (corners.append((y, x)), read(self, y, x, *size))[1],
+    )
+    aside = region((0.0, 0.0), (100.0, 400.0), set_aside=True)
+    teach(live, together(said(*clicks("blue", BLUE)), aside))
+    corners.clear()
+    assert live.train_step() is not None
+    assert corners
+    assert min(y for y, _ in corners) > 100
+
+
+def test_region_set_aside_is_not_looked_at(live):
+    live.set_said(region((130.0, 130.0), (250.0, 250.0), set_aside=True), ["blue", "brown"])
+    assert live.unseen_tiles() == []
+
+
+def test_setting_a_region_aside_changes_what_is_learnt_from(live):
+    some = said(*clicks("blue", BLUE[:4]), *clicks("brown", BROWNS[:4]))
+    teach(live, together(some, region((0.0, 0.0), (60.0, 60.0), set_aside=False)))
+    live.set_said(
+        together(some, region((0.0, 0.0), (60.0, 60.0), set_aside=True)), ["blue", "brown"]
+    )
+    assert not live.is_current

@@ -150,3 +150,23 @@ def test_slides_without_review_are_passed_over(learnt: Session) -> None:
     sid = next(iter(learnt.slides))
     learnt.review(((100, 100), (300, 300)), slide=sid)
     assert set(learnt.evaluate()) == {"lymphocyte", "tumour"}
+
+
+def test_regions_set_aside_are_the_only_ones_measured(session: Session) -> None:
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[50, 50], [50, 100], [350, 50]])
+    session.review(((0, 0), (200, 200)))
+    session.review(((300, 0), (400, 200)), set_aside=True)
+    _with_cells(session, sid, [[50, 50], [350, 50], [350, 150]], ["tumour"] * 3)
+    score = session.evaluate()["tumour"]
+    assert (score.true_positives, score.false_positives, score.false_negatives) == (1, 1, 0)
+    assert session.undo() == "Set a region aside for testing"
+    assert session.evaluate()["tumour"].false_negatives == 1  # in the other one, then
+
+
+def test_region_set_aside_outlives_closing(session: Session) -> None:
+    session.add_slide(make_slide())
+    session.review(((0, 0), (200, 200)), set_aside=True)
+    session.close()
+    with Session.open(session.path) as again:
+        assert again.annotations().set_aside.tolist() == [True]

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from napari_xce.bench.commands import bench
 from napari_xce.errors import ExchangeError, SessionError, XceError, XceWarning
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
+
+app.add_typer(bench)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 _SessionFolder = Annotated[Path, typer.Argument(metavar="SESSION", help="Its folder (.xce).")]

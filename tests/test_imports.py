@@ -26,14 +26,15 @@ LAYERS = [
     ("engine", "demo"),
     ("viewer",),
     ("widgets",),
+    ("bench",),
     ("cli",),
 ]
 HEIGHT = {room: height for height, row in enumerate(LAYERS) for room in row}
 BINDINGS = {"PyQt5", "PyQt6", "PySide2", "PySide6"}  # only by way of qtpy
 RESTRICTED = {
-    "torch": {"learning", "predictions"},
-    "napari": {"viewer", "widgets"},
-    "qtpy": {"viewer", "widgets"},
+    "torch": {"learning", "predictions", "bench"},
+    "napari": {"viewer", "widgets", "bench"},
+    "qtpy": {"viewer", "widgets", "bench"},
     "magicgui": {"viewer", "widgets"},
     "superqt": {"viewer", "widgets"},
 }
@@ -117,6 +118,7 @@ def _distribution(requirement: str) -> str:
         ("napari_xce.session", {"napari", "qtpy", "magicgui", "superqt"}),
         ("napari_xce.engine", {"napari", "qtpy", "magicgui", "superqt"}),
         ("napari_xce.demo", {"napari", "qtpy", "magicgui", "superqt"}),
+        ("napari_xce.bench", {"torch", "napari", "qtpy"}),
         ("napari_xce.cli", {"torch", "napari", "qtpy"}),
     ],
 )

@@ -21,7 +21,7 @@ LAYERS = [
     ("slides", "annotations"),
     ("learning",),
     ("predictions",),
-    ("suggestions", "evaluation", "exchange"),
+    ("suggestions", "evaluation", "measures", "exchange"),
     ("session",),
     ("engine", "demo"),
     ("viewer",),

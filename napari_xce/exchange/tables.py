@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,17 @@ def write_csv(
     an apostrophe in front, which :func:`read_csv` takes away again.
     """
     write_text(path, _csv_lines(_rows(detections, annotations, mpp)))
+
+
+def write_rows(path: Path | str, rows: Iterable[Row]) -> None:
+    """Write any rows of text as CSV; what a spreadsheet would run as a formula is made harmless.
+
+    Raises
+    ------
+    ExchangeError
+        If the file cannot be written.
+    """
+    write_text(path, _csv_lines(tuple(map(_safe, row)) for row in rows))
 
 
 def _csv_lines(rows: Iterator[Row]) -> Iterator[str]:

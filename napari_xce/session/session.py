@@ -13,11 +13,11 @@ from napari_xce.annotations import Annotations, CellClass, Store
 from napari_xce.annotations.classes import clean_name
 from napari_xce.errors import SessionError
 from napari_xce.learning.model import Head
-from napari_xce.session.files import SessionFiles
+from napari_xce.session.measures import SessionMeasures
 from napari_xce.session.model import check_head
 
 
-class Session(SessionFiles):
+class Session(SessionMeasures):
     """An annotation project. Use `Session.create` or `Session.open`; any thread may call.
 
     Attributes

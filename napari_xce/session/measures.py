@@ -1,0 +1,249 @@
+"""What a session counts: cells and densities of the slide and of areas drawn on it, and indices.
+
+An area is where cells are counted; it teaches the model nothing. Areas and grades are kept among
+the settings of the session, outside undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import shapely
+from numpy.typing import ArrayLike
+
+from napari_xce.errors import SessionError
+from napari_xce.exchange.tables import write_rows
+from napari_xce.measures import (
+    Grades,
+    Measures,
+    Place,
+    as_rows,
+    measure,
+    place_of_box,
+    place_of_outline,
+)
+from napari_xce.measures.places import Outline
+from napari_xce.predictions.detections import Box
+from napari_xce.session.files import SessionFiles
+from napari_xce.session.predictions import as_box
+
+SLIDE = "slide"
+_AREAS, _GRADES = "areas", "grades"
+_LONGEST_NAME = 200
+
+
+class SessionMeasures(SessionFiles):
+    """The part of a session that counts."""
+
+    # ---- areas
+
+    def areas(self, slide: str | None = None) -> list[Place]:
+        """Return the areas of a slide in the order they were made."""
+        id = self._slide_id(slide)
+        return [
+            place_of_outline(kept["name"], shapely.from_wkt(kept["wkt"]))
+            for kept in self.store.get_setting(_AREAS, {}).get(id, [])
+        ]
+
+    def add_area(
+        self, outline: ArrayLike | Outline, name: str | None = None, slide: str | None = None
+    ) -> str:
+        """Add an area to count in; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        outline : array_like, float, shape (M, 2), or shapely Polygon or MultiPolygon
+            Corners (y, x), level-0 pixels; two are opposite corners of a rectangle. Of shapely,
+            coordinates (x, y), holes and all.
+        name : str, optional
+            By default "area 1", "area 2" and so on.
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        str
+            Its name; one that is taken gets a number.
+
+        Raises
+        ------
+        XceError
+            The area encloses nothing.
+        """
+        with self.lock:
+            id = self._slide_id(slide)
+            known = self.areas(id)
+            place = place_of_outline(_free_name(name, known), outline)
+            self._keep_areas(id, [*known, place])
+            return place.name
+
+    def replace_area(
+        self, name: str, outline: ArrayLike | Outline, slide: str | None = None
+    ) -> None:
+        """Give an area another outline.
+
+        Raises
+        ------
+        SessionError
+            There is no such area.
+        """
+        with self.lock:
+            id = self._slide_id(slide)
+            place = place_of_outline(self._area(name, id).name, outline)
+            self._keep_areas(id, [place if a.name == name else a for a in self.areas(id)])
+
+    def delete_area(self, name: str, slide: str | None = None) -> None:
+        """Delete an area.
+
+        Raises
+        ------
+        SessionError
+            There is no such area.
+        """
+        with self.lock:
+            id = self._slide_id(slide)
+            self._area(name, id)
+            self._keep_areas(id, [a for a in self.areas(id) if a.name != name])
+
+    def _area(self, name: str, id: str) -> Place:
+        known = self.areas(id)
+        for place in known:
+            if place.name == name:
+                return place
+        names = ", ".join(place.name for place in known) or "none"
+        raise SessionError(f"There is no area {name!r} on this slide. Its areas: {names}.")
+
+    def _keep_areas(self, id: str, places: Sequence[Place]) -> None:
+        kept = self.store.get_setting(_AREAS, {})
+        # WKT with all digits: text that shapely reads back exactly, holes and parts and all
+        kept[id] = [
+            {"name": place.name, "wkt": shapely.to_wkt(place.outline, rounding_precision=-1)}
+            for place in places
+        ]
+        self.store.set_setting(_AREAS, kept)
+
+    # ---- grades
+
+    @property
+    def grades(self) -> Grades:
+        """Which class stands for which grade of staining."""
+        kept = self.store.get_setting(_GRADES, {})  # by number, as classes may be renamed
+        names = self._names_by_id()
+        return Grades(**{grade: names[id] for grade, id in kept.items() if id in names})
+
+    def set_grades(
+        self,
+        negative: str | None = None,
+        weak: str | None = None,
+        moderate: str | None = None,
+        strong: str | None = None,
+    ) -> None:
+        """Say which classes the labelling index and the H-score are made of.
+
+        For a plain pair the positive class is `weak`; the H-score needs two grades of positive.
+
+        Raises
+        ------
+        SessionError
+            There is no such class.
+        XceError
+            A class is named twice.
+        """
+        numbers = {name: id for id, name in self._names_by_id().items()}
+        chosen = {n: c for n, c in asdict(Grades(negative, weak, moderate, strong)).items() if c}
+        for name in chosen.values():
+            if name not in numbers:
+                raise SessionError(f"There is no class {name!r} to grade by.")
+        self.store.set_setting(_GRADES, {grade: numbers[name] for grade, name in chosen.items()})
+
+    # ---- numbers
+
+    def measure(
+        self,
+        area: str | ArrayLike | Outline | None = None,
+        slide: str | None = None,
+    ) -> Measures:
+        """Count the cells found so far on the slide or in one area, with density and indices.
+
+        Parameters
+        ----------
+        area : str, array_like or shapely geometry, optional
+            Name of an area, or an outline as for :meth:`add_area`; by default the whole slide.
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        Measures
+            Densities are per square millimetre of tissue that was predicted; ``predicted`` says
+            how much of the tissue that is. Without a pixel size there are counts only.
+
+        Raises
+        ------
+        SessionError
+            There is no such area.
+        XceError
+            The outline encloses nothing.
+
+        Notes
+        -----
+        Nothing is predicted here: call ``predict`` first.
+        """
+        id = self._slide_id(slide)
+        if area is None:
+            place = place_of_box(SLIDE, as_box(None, self.slides[id].shape))
+        elif isinstance(area, str):
+            place = self._area(area, id)
+        else:
+            place = place_of_outline("area", area)
+        return self._measure(id, [place])[0]
+
+    def measure_all(self, slide: str | None = None, view: Box | None = None) -> list[Measures]:
+        """Measure the slide, the view (y0, x0, y1, x1) if given, and every area."""
+        id = self._slide_id(slide)
+        places = [place_of_box(SLIDE, as_box(None, self.slides[id].shape))]
+        places += [place_of_box("view", view)] if view is not None else []
+        return self._measure(id, [*places, *self.areas(id)])
+
+    def _measure(self, id: str, places: Sequence[Place]) -> list[Measures]:
+        """Measure places of a slide, all from the same cells."""
+        self.follow_classes()
+        predictions = self.predictions[id]
+        cells = self._cells(id)
+        done = predictions.detections.tiles()
+        return [
+            measure(
+                place,
+                cells,
+                self.class_names,
+                tissue=self.tissue(id),
+                grid=predictions.grid,
+                done=done,
+                mpp=self.slides[id].mpp,
+                grades=self.grades,
+            )
+            for place in places
+        ]
+
+    def export_measures(self, path: str | Path, slide: str | None = None) -> Path:
+        """Write the numbers of the slide and of every area as a table (CSV), one number a row.
+
+        Raises
+        ------
+        ExchangeError
+            The file cannot be written.
+        """
+        write_rows(path, as_rows(self.measure_all(slide)))
+        return Path(path)
+
+
+def _free_name(wanted: str | None, known: Sequence[Place]) -> str:
+    """Return a name that no other area has."""
+    taken = {place.name for place in known} | {SLIDE, "view"}
+    name = " ".join((wanted or "").split())[:_LONGEST_NAME]
+    if name and name not in taken:
+        return name
+    stem = name or "area"
+    return next(new for n in range(2 if name else 1, 10**6) if (new := f"{stem} {n}") not in taken)

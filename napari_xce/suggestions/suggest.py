@@ -1,29 +1,45 @@
 """Choose the places that teach the model most, each with its reason in words.
 
-With few clicks, typical cells unlike those clicked (TypiClust, Hacohen et al., ICML 2022: at a low
-budget typical samples beat uncertain ones); later, cells the model is undecided about. Always
-spread over vectors and over the slide. Pure numpy; any thread.
+One objective for few clicks and for many (uncertainty herding): a place is worth the cells that
+are like it and that no click is like yet, each counted by how much there is to learn from it. With
+few clicks all cells count alike, so that typical cells of kinds not covered go first; with more,
+the cells the model is undecided about, so that doubts shared by many go before odd ones. Cells of
+classes with few clicks count more. Always spread over the slide. Pure numpy; any thread.
+
+References
+----------
+Bae, Oliveira, Sutherland, Uncertainty Herding: One Active Learning Method for All Label Budgets,
+2024; Hacohen, Dekel, Weinshall, Active Learning on a Budget (TypiClust), ICML 2022.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import rankdata
 
 from napari_xce.predictions.detections import Box
+from napari_xce.suggestions.reasons import Look, reason
 
-#: Below so many clicks of all classes, discovery goes before doubt.
+#: With so many clicks, doubt counts as much as discovery.
 FEW_CLICKS = 12
 #: Suggestions of one call are at least this many cell diameters apart.
 SPREAD = 4.0
-#: How much a candidate outside the view counts against one inside.
-OUTSIDE = 0.3
-_NEIGHBOURS = 8
-_MOST_CANDIDATES = 5000
+#: How much a candidate next to the view, and one further away, counts against one inside.
+NEAR_VIEW, OUTSIDE = 0.5, 0.25
+#: A place this many cell diameters (0.22 mm) from anything said or shown is new tissue.
+NEW_TISSUE = 28.0
+#: How much a place right beside another that was said, shown or chosen counts.
+BESIDE = 0.5
+#: Cells that stand for all of them, and how many more of the most doubtful may be chosen.
+CROWD, DOUBTFUL = 1000, 500
+#: What is certainly no cell of a class still counts so much.
+LEAST_LIKELY = 0.25
+#: A class with few clicks counts at most so many times as much as another.
+MOST_NEED = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +54,14 @@ class Suggestion:
         Why, in words for the user.
     score : float
         How much it should teach, 0..1; only the order means something.
+    guess : str
+        The class the model would say, "" for none of them.
     """
 
     yx: tuple[float, float]
     reason: str
     score: float
+    guess: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,7 @@ def suggest(
     *,
     avoid: NDArray[np.float64],
     diameter: float,
+    counts: Sequence[int] | None = None,
     box: Box | None = None,
 ) -> list[Suggestion]:
     """Choose up to ``n`` places.
@@ -93,114 +113,183 @@ def suggest(
         Places already annotated or suggested, level-0 pixels.
     diameter : float
         Usual diameter of a cell, level-0 pixels.
+    counts : sequence of int, optional
+        Clicks of each class so far; without them no class counts as rare.
     box : (y0, x0, y1, x1), optional
-        The present view, which goes first; level-0 pixels.
+        The present view, which goes first, then what lies around it; level-0 pixels.
 
     Returns
     -------
     list of Suggestion
         Best first; fewer than ``n`` when there are not enough places.
+
+    Notes
+    -----
+    With w the worth of a cell y and k a Gaussian kernel of vectors, the next place is the x that
+    maximises  sum over y of w(y) max(0, k(x, y) - max over clicked and chosen c of k(c, y)).
+    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + M). The width of
+    the kernel shrinks with the clicks, so that "like" means ever fewer cells.
     """
     candidates = _without(candidates, avoid, diameter)
-    if not len(candidates.points):
+    if not len(candidates.points) or n < 1:
         return []
-    novelty = _novelty(candidates.vectors, clicked)
-    doubt, likely = _doubt(candidates.probabilities), 1.0 - candidates.probabilities[:, 0]
-    typical = _typicality(candidates.vectors)
-    if len(clicked) < FEW_CLICKS:
-        score = typical * (0.2 + likely) * (0.2 + novelty)
-    else:
-        score = (0.1 + doubt) * (0.3 + typical)
-    if box is not None:
-        score = score * np.where(_inside(candidates.points, box), 1.0, OUTSIDE)
-    score = score / max(float(score.max()), 1e-9)
+    explore = FEW_CLICKS / (FEW_CLICKS + len(clicked))
+    doubt, need = _doubt(candidates.probabilities), _need(counts, candidates.probabilities.shape[1])
+    wanted = (LEAST_LIKELY + 1.0 - candidates.probabilities[:, 0]) * (
+        candidates.probabilities @ need
+    )
+    worth = wanted * (explore + (1.0 - explore) * doubt)
+    crowd = _evenly(len(worth), CROWD)
+    asked = np.union1d(crowd, np.argsort(-worth, kind="stable")[:DOUBTFUL])
+    herd = _Herd(candidates.vectors, crowd, asked, worth, clicked)
+    spread = _Spread(candidates.points[asked], avoid, diameter, n, box)
+    novel = herd.novelty()
     untaught = not len(clicked) or not classes
-    return [
-        Suggestion(
-            (float(candidates.points[i, 0]), float(candidates.points[i, 1])),
-            "A typical cell: which class is it?"
-            if untaught
-            else _reason(candidates.probabilities[i], classes, bool(novelty[i] > 0.5)),
-            value,
+    found: list[Suggestion] = []
+    best_score = 0.0
+    while len(found) < n:
+        score = herd.gain() * spread.factor
+        best = int(score.argmax())
+        if score[best] <= 0:
+            break
+        best_score = best_score or float(score[best])
+        p = candidates.probabilities[asked[best]]
+        look = Look(p, untaught, bool(novel[best] > 0.5), bool(spread.new[best]), need)
+        found.append(
+            Suggestion(
+                (float(spread.points[best, 0]), float(spread.points[best, 1])),
+                reason(look, classes),
+                min(float(score[best]) / best_score, 1.0),
+                "" if untaught or not p.argmax() else classes[int(p.argmax()) - 1],
+            )
         )
-        for i, value in _spread(candidates, score, n, SPREAD * diameter)
-    ]
+        herd.choose(best)
+        spread.choose(best)
+    return found
 
 
 def _without(candidates: Candidates, avoid: NDArray[np.float64], diameter: float) -> Candidates:
-    """Leave out what is settled; of very many keep an even share."""
+    """Leave out what is settled."""
     if len(avoid) and len(candidates.points):
-        near = cKDTree(avoid).query(candidates.points, distance_upper_bound=diameter)[0]
-        candidates = candidates[~np.isfinite(near)]
-    step = -(-len(candidates.points) // _MOST_CANDIDATES)
-    return candidates[np.arange(0, len(candidates.points), max(step, 1))]
+        near = cKDTree(candidates.points).query_ball_point(avoid, diameter)
+        open_ = np.ones(len(candidates.points), bool)
+        open_[np.concatenate([np.asarray(i, int) for i in near])] = False
+        candidates = candidates[open_]
+    return candidates
+
+
+def _evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Return up to so many indices, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def _doubt(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1 where the two likeliest answers are equally likely, 0 where one is certain."""
     if p.shape[1] < 2:
         return np.zeros(len(p))  # there are no classes yet
-    ordered = np.sort(p, axis=1)
-    return 1.0 - (ordered[:, -1] - ordered[:, -2])
+    two = np.partition(p, p.shape[1] - 2, axis=1)[:, -2:]
+    return 1.0 - (two[:, 1] - two[:, 0])
 
 
-def _typicality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how close each vector lies to its neighbours, 0..1 by rank."""
-    if len(vectors) <= _NEIGHBOURS:
-        return np.ones(len(vectors))
-    away = cKDTree(vectors).query(vectors, k=_NEIGHBOURS + 1)[0][:, -1]
-    return _ranks(-away)
+def _need(counts: Sequence[int] | None, columns: int) -> NDArray[np.float64]:
+    """Return by how much "other" and each class count: more, the fewer clicks it has."""
+    need = np.ones(columns)
+    if counts is not None and len(counts) and sum(counts):
+        mean = sum(counts) / len(counts)
+        need[1:] = np.clip(np.sqrt(mean / (np.asarray(counts) + 1.0)), 0.5, MOST_NEED)
+    return need
 
 
-def _novelty(vectors: NDArray[np.float32], clicked: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how unlike the clicked cells each vector is, 0..1 by rank."""
-    if not len(clicked):
-        return np.ones(len(vectors))
-    return _ranks(cKDTree(clicked).query(vectors)[0])
+class _Herd:
+    """How many cells of the crowd, by worth, each place asked for stands for."""
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        crowd: NDArray[np.int64],
+        asked: NDArray[np.int64],
+        worth: NDArray[np.float64],
+        clicked: NDArray[np.float32],
+    ) -> None:
+        spread = vectors[crowd].std(0)
+        scale = np.maximum(spread, 0.1 * float(spread.mean()) + 1e-6).astype(np.float32)
+        self._crowd, self._asked = vectors[crowd] / scale, vectors[asked] / scale
+        known = (clicked / scale).astype(np.float32)
+        self._worth = worth[crowd].astype(np.float32)
+        self._own = 1e-3 * worth[asked].astype(np.float32)  # what is left where all is covered
+        width = self._width(len(clicked))
+        self._alike = np.exp(_squared(self._asked, self._crowd) / np.float32(-2 * width))
+        self._covered = np.zeros(len(crowd), np.float32)
+        self._away = np.ones(len(asked))
+        if len(known):
+            self._covered = np.exp(_squared(self._crowd, known).min(1) / np.float32(-2 * width))
+            self._away = _squared(self._asked, known).min(1)
+
+    def _width(self, clicks: int) -> float:
+        """Return the squared width within which cells are alike: fewer, the more is clicked."""
+        some = _squared(self._crowd[_evenly(len(self._crowd), 100)], self._crowd)
+        share = float(np.clip(1.0 / (clicks + 8), 0.02, 0.125))
+        rank = min(int(np.ceil(share * some.shape[1])), some.shape[1] - 1)
+        return max(float(np.median(np.partition(some, rank, axis=1)[:, rank])), 1e-6)
+
+    def gain(self) -> NDArray[np.float32]:
+        """Return the worth of the cells alike each place, as far as they are not covered."""
+        return np.maximum(self._alike - self._covered, 0.0) @ self._worth + self._own
+
+    def choose(self, place: int) -> None:
+        """Cover the cells that are like a place."""
+        self._covered = np.maximum(self._covered, self._alike[place])
+
+    def novelty(self) -> NDArray[np.float64]:
+        """Return how unlike the clicked cells each place is, 0..1 by rank among them."""
+        return np.searchsorted(np.sort(self._away), self._away) / max(len(self._away), 1)
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ranks of values, scaled to 0..1; equal values share the middle of their ranks."""
-    return (rankdata(values) - 1.0) / max(len(values) - 1, 1)
+def _squared(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the squared distances of all rows, shape (len(a), len(b))."""
+    lengths = (a * a).sum(1)[:, None] + (b * b).sum(1)
+    return np.maximum(lengths - 2 * (a @ b.T), 0.0)
 
 
-def _inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
-    """Tell which points lie in a box."""
-    inside = (points >= box[:2]) & (points < box[2:])
-    return np.logical_and(inside[:, 0], inside[:, 1])
+class _Spread:
+    """Where the places lie: the view goes first, what lies beside others counts less."""
 
-
-def _spread(
-    candidates: Candidates, score: NDArray[np.float64], n: int, apart: float
-) -> list[tuple[int, float]]:
-    """Take the best, then the best that is neither near nor alike, and so on; each with its score.
-
-    What is like a place already taken teaches less, so that its score is lowered.
-    """
-    chosen: list[tuple[int, float]] = []
-    score = score.copy()
-    scale = float(candidates.vectors.std()) * np.sqrt(candidates.vectors.shape[1]) + 1e-9
-    while len(chosen) < n and score.max() > 0:
-        best = int(score.argmax())
-        chosen.append((best, float(score[best])))
-        near = np.linalg.norm(candidates.points - candidates.points[best], axis=1) < apart
-        unlike = np.linalg.norm(candidates.vectors - candidates.vectors[best], axis=1) / scale
-        score = np.where(near, 0.0, score * np.clip(unlike, 0.05, 1.0))
-    return chosen
-
-
-def _reason(p: NDArray[np.float64], classes: list[str], novel: bool) -> str:
-    """Say in words why a cell is worth a look."""
-    names = ["something else", *classes]
-    first, second = np.argsort(-p, kind="stable")[:2]
-    if p[first] - p[second] < 0.4:
-        return f"Undecided between {names[first]} and {names[second]}"
-    if first == 0:
-        return (
-            "Unlike the cells you clicked: is it one you are looking for?"
-            if novel
-            else (f"Probably not {names[second]}: is that right?")
+    def __init__(
+        self,
+        points: NDArray[np.float64],
+        avoid: NDArray[np.float64],
+        diameter: float,
+        n: int,
+        box: Box | None,
+    ) -> None:
+        self.points = points
+        self._apart = SPREAD * diameter
+        inside = _in_view(points, box, 0.0)
+        field = points[inside] if inside.any() else points
+        self._reach = max(float(np.linalg.norm(np.ptp(field, axis=0))) / (2 * np.sqrt(n)), 1.0)
+        self.factor = np.where(
+            inside, 1.0, np.where(_in_view(points, box, 1.0), NEAR_VIEW, OUTSIDE)
         )
-    if novel:
-        return f"Looks like {names[first]}, but unlike those you clicked"
-    return f"Probably {names[first]}: is that right?"
+        self.new = np.zeros(len(points), bool)
+        if len(avoid):
+            away = cKDTree(avoid).query(points)[0]
+            self.new = away > NEW_TISSUE * diameter
+            self.factor *= self._beside(away)
+
+    def _beside(self, away: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how much a place counts that is so far from another."""
+        return 1.0 - (1.0 - BESIDE) * np.exp(-((away / self._reach) ** 2))
+
+    def choose(self, place: int) -> None:
+        """Keep away from a place."""
+        away = np.linalg.norm(self.points - self.points[place], axis=1)
+        self.factor = np.where(away < self._apart, 0.0, self.factor * self._beside(away))
+
+
+def _in_view(points: NDArray[np.float64], box: Box | None, around: float) -> NDArray[np.bool_]:
+    """Tell which points lie in a view, made wider by a share of its size on each side."""
+    if box is None:
+        return np.ones(len(points), bool)
+    low, high = np.array(box[:2]), np.array(box[2:])
+    margin = around * (high - low)
+    return np.asarray(((points >= low - margin) & (points < high + margin)).all(axis=1))

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import Tensor
 
 from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
 from napari_xce.errors import SlideError
@@ -86,6 +88,7 @@ class LiveModel:
         self.thresholds: dict[str, float] = {}
         self.predictor = Predictor(self.device)
         self._memory = Memory()
+        self._pool = CellPool()
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
         self._fits: dict[str, ClickModel] = {}
@@ -104,7 +107,7 @@ class LiveModel:
         known = self._slides.get(work.id)
         if known is not None and known.grid != work.grid:
             self.predictor.forget_slide(work.id)
-            self._memory.forget()
+            self._forget()
             self._trainer = None
             self._learnt_from = "another scale"
         self._slides[work.id] = work
@@ -195,12 +198,23 @@ class LiveModel:
     def observe(self, key: TileKey) -> None:
         """Look at a tile and remember its proposals and the vectors of its clicks."""
         work = self._slides[key[0]]
-        self._memory.observe(key, self.predictor.observe(self.model, work, key[1]))
+        self._remember(key)
         if self._said is None:
             return
         for i in range(len(self._said)):
             if self._key_of(self._said, i) == key:
                 self._memory.remember_click(str(self._said.ids[i]), self._look_at(i, work, key))
+
+    def _remember(self, key: TileKey) -> None:
+        """Look at a tile and remember what is there: all of it for a while, a few cells for good."""
+        seen = self.predictor.observe(self.model, self._slides[key[0]], key[1])
+        self._memory.observe(key, seen)
+        self._pool.take(key, seen)
+
+    def _forget(self) -> None:
+        """Forget what was seen, because the same cells look otherwise now."""
+        self._memory.forget()
+        self._pool.forget()
 
     def _look_at(self, i: int, work: SlideAtWork, key: TileKey) -> Click:
         """Return what the network sees at and around an annotation."""
@@ -329,7 +343,7 @@ class LiveModel:
             trained.layers = self.model.layers  # which know the held-out clicks too
             self.model = self._to_device(trained)
             self.predictor.forget()
-            self._memory.forget()
+            self._forget()
             self.revision += 1
         log.info("fine-tuned copy %s: %s", "promoted" if better else "not promoted", words)
         return Trial(better, words)
@@ -416,48 +430,44 @@ class LiveModel:
         """Predict one tile with the present revision; its proposals are remembered."""
         key = (slide, tile)
         if key not in self._memory.tiles:
-            self._memory.observe(key, self.predictor.observe(self.model, self._slides[slide], tile))
+            self._remember(key)
         return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
 
     def has_seen(self, key: TileKey) -> bool:
-        """Tell whether the cells of a tile are remembered."""
-        return key in self._memory.tiles
+        """Tell whether cells of a tile are remembered."""
+        return key in self._pool
+
+    def tiles_seen(self, slide: str) -> int:
+        """Return of how many tiles of a slide cells are remembered."""
+        return self._pool.count(slide)
 
     def candidates(
         self, slide: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-        """Return the cells of a slide that the user could be asked about.
+        """Return some cells of all tiles of a slide that were looked at, to ask the user about.
 
         Returns
         -------
         points : ndarray, float64, shape (N, 2)
-            Level-0 pixels; of the tiles looked at lately.
+            Level-0 pixels.
         probabilities : ndarray, float64, shape (N, C + 1)
             Of "other" and of each class.
-        vectors : ndarray, float32, shape (N, D)
+        vectors : ndarray, float32, shape (N, KIND_SIZE)
         """
-        seen = [o for (id, _), o in self._memory.tiles.items() if id == slide]
-        n_classes = len(self.model.classes)
-        if not seen:
-            none = np.empty((0, KIND_SIZE), np.float32)
-            return np.empty((0, 2)), np.empty((0, n_classes + 1)), none
-        layers = self.model.layers
+        layers, n_classes = self.model.layers, len(self.model.classes)
         parts = []
         if layers.proposed or not layers.dense:
-            vectors = np.concatenate([o.vectors[o.objects >= 0.5] for o in seen])
-            points = np.concatenate([o.points[o.objects >= 0.5] for o in seen])
-            parts.append((points, vectors, self._fits.get("proposed"), layers.proposed))
+            cells = self._pool.cells(slide, self._memory.tiles.items())
+            logits = _logits(cells.vectors, layers.kind_weight, layers.kind_bias)
+            parts.append((cells, logits, layers.proposed))
         if layers.dense:
-            vectors = np.concatenate([o.ground_vectors for o in seen])
-            points = np.concatenate([o.ground_points for o in seen])
-            parts.append((points, vectors, self._fits.get("dense"), layers.dense))
-        probabilities = [
-            _spread_columns(vectors, fit, members, n_classes) for _, vectors, fit, members in parts
-        ]
+            cells = self._pool.ground(slide)
+            logits = _logits(cells.vectors, layers.dense_weight, layers.dense_bias)
+            parts.append((cells, logits, layers.dense))
         return (
-            np.concatenate([points for points, *_ in parts]),
-            np.concatenate(probabilities),
-            np.concatenate([vectors for _, vectors, *_ in parts])[:, :KIND_SIZE],
+            np.concatenate([cells.points for cells, *_ in parts]),
+            np.concatenate([_probabilities(z, members, n_classes) for _, z, members in parts]),
+            np.concatenate([cells.vectors[:, :KIND_SIZE] for cells, *_ in parts]),
         )
 
     def clicked_vectors(self) -> NDArray[np.float32]:
@@ -485,22 +495,25 @@ class LiveModel:
         self.thresholds = dict(card.get("calibrated", {}))
         self._learnt_from = str(card.get("learnt_from", ""))
         self.predictor.forget()
-        self._memory.forget()
+        self._forget()
         self._trainer = None
         self._fits.clear()
         return card
 
 
-def _spread_columns(
-    vectors: NDArray[np.float32], fit: ClickModel | None, members: list[int], n_classes: int
+def _logits(vectors: NDArray[np.float32], weight: Tensor, bias: Tensor) -> NDArray[np.float32]:
+    """Return what the click learner says of vectors, shape (N, members + 1)."""
+    return np.asarray(vectors @ weight.detach().cpu().numpy().T + bias.detach().cpu().numpy())
+
+
+def _probabilities(
+    logits: NDArray[np.float32], members: list[int], n_classes: int
 ) -> NDArray[np.float64]:
-    """Return the probabilities of a fit in the columns of its classes; without a fit, even ones."""
-    out = np.zeros((len(vectors), n_classes + 1))
-    if fit is None:
-        out[:] = 1.0 / (n_classes + 1)
-        return out
-    columns = vectors[:, : fit.weight.shape[1]]
-    out[:, [0, *(k + 1 for k in members)]] = fit.probabilities(columns)
+    """Return the probabilities in the columns of their classes; even ones before any fit."""
+    if not members:
+        return np.full((len(logits), n_classes + 1), 1.0 / (n_classes + 1))
+    out = np.zeros((len(logits), n_classes + 1))
+    out[:, [0, *(k + 1 for k in members)]] = softmax(logits, axis=1)
     return out
 
 

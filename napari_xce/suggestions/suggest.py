@@ -127,13 +127,14 @@ def suggest(
     -----
     With w the worth of a cell y and k a Gaussian kernel of vectors, the next place is the x that
     maximises  sum over y of w(y) max(0, k(x, y) - max over clicked and chosen c of k(c, y)).
-    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + M). The width of
+    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + clicks). The width of
     the kernel shrinks with the clicks, so that "like" means ever fewer cells.
     """
     candidates = _without(candidates, avoid, diameter)
     if not len(candidates.points) or n < 1:
         return []
-    explore = FEW_CLICKS / (FEW_CLICKS + len(clicked))
+    clicks = max(len(clicked), sum(counts or ()))
+    explore = FEW_CLICKS / (FEW_CLICKS + clicks)
     doubt, need = _doubt(candidates.probabilities), _need(counts, candidates.probabilities.shape[1])
     wanted = (LEAST_LIKELY + 1.0 - candidates.probabilities[:, 0]) * (
         candidates.probabilities @ need
@@ -141,7 +142,7 @@ def suggest(
     worth = wanted * (explore + (1.0 - explore) * doubt)
     crowd = _evenly(len(worth), CROWD)
     asked = np.union1d(crowd, np.argsort(-worth, kind="stable")[:DOUBTFUL])
-    herd = _Herd(candidates.vectors, crowd, asked, worth, clicked)
+    herd = _Herd(candidates.vectors, crowd, asked, worth, clicked, clicks)
     spread = _Spread(candidates.points[asked], avoid, diameter, n, box)
     novel = herd.novelty()
     untaught = not len(clicked) or not classes
@@ -210,6 +211,7 @@ class _Herd:
         asked: NDArray[np.int64],
         worth: NDArray[np.float64],
         clicked: NDArray[np.float32],
+        clicks: int,
     ) -> None:
         spread = vectors[crowd].std(0)
         scale = np.maximum(spread, 0.1 * float(spread.mean()) + 1e-6).astype(np.float32)
@@ -217,7 +219,7 @@ class _Herd:
         known = (clicked / scale).astype(np.float32)
         self._worth = worth[crowd].astype(np.float32)
         self._own = 1e-3 * worth[asked].astype(np.float32)  # what is left where all is covered
-        width = self._width(len(clicked))
+        width = self._width(clicks)
         self._alike = np.exp(_squared(self._asked, self._crowd) / np.float32(-2 * width))
         self._covered = np.zeros(len(crowd), np.float32)
         self._away = np.ones(len(asked))

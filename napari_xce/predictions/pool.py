@@ -1,0 +1,86 @@
+"""A few cells of every tile that was looked at: what a whole slide can be asked about.
+
+The learner's memory holds whole tiles, but only the latest; of a slide of a million cells it
+forgets most. Here a handful of each tile stays, a few kilobytes. Owned by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce.learning.heads import CELL_SIZE, KIND_SIZE
+from napari_xce.learning.memory import Observation, TileKey
+
+#: Proposals and random places kept of each tile; about 8 kB.
+CELLS, GROUND = 24, 12
+#: Tiles kept, of all slides; of more, any one makes room.
+MOST_TILES = 6000
+#: Cells of one slide that are asked about at once, as far as the memory still has them.
+MOST_CELLS = 20_000
+#: A proposal that is less likely a nucleus is not asked about.
+LEAST_OBJECT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Places with what describes them: points, shape (N, 2), level-0 pixels; vectors (N, D)."""
+
+    points: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
+class CellPool:
+    """Keep some cells of each tile."""
+
+    def __init__(self) -> None:
+        self._tiles: dict[TileKey, tuple[Pooled, Pooled]] = {}
+        self._rng = np.random.default_rng(0)
+
+    def forget(self) -> None:
+        """Forget everything, because the vectors have changed."""
+        self._tiles.clear()
+
+    def __contains__(self, key: TileKey) -> bool:
+        return key in self._tiles
+
+    def count(self, slide: str) -> int:
+        """Return how many tiles of a slide are kept."""
+        return sum(key[0] == slide for key in self._tiles)
+
+    def take(self, key: TileKey, seen: Observation) -> None:
+        """Keep some cells and some ground of a tile."""
+        if key not in self._tiles and len(self._tiles) >= MOST_TILES:
+            del self._tiles[list(self._tiles)[self._rng.integers(len(self._tiles))]]
+        ground = Pooled(seen.ground_points[:GROUND].copy(), seen.ground_vectors[:GROUND].copy())
+        self._tiles[key] = cells_of(seen, CELLS), ground
+
+    def cells(self, slide: str, lately: Iterable[tuple[TileKey, Observation]]) -> Pooled:
+        """Return cells of a slide, KIND_SIZE numbers each: more of the tiles seen lately."""
+        recent = {key: seen for key, seen in lately if key[0] == slide}
+        share = max(CELLS, MOST_CELLS // max(len(recent), 1))
+        parts = [cells_of(seen, share) for seen in recent.values()]
+        parts += [c for key, (c, _) in self._tiles.items() if key[0] == slide and key not in recent]
+        return _join(parts, KIND_SIZE)
+
+    def ground(self, slide: str) -> Pooled:
+        """Return random places of a slide, CELL_SIZE numbers each."""
+        return _join([ground for key, (_, ground) in self._tiles.items() if key[0] == slide], None)
+
+
+def cells_of(seen: Observation, most: int) -> Pooled:
+    """Return up to so many of the likely cells of a tile, spread evenly over them."""
+    likely = np.flatnonzero(seen.objects >= LEAST_OBJECT)
+    chosen = likely[:: max(-(-len(likely) // most), 1)]
+    return Pooled(seen.points[chosen], seen.vectors[chosen, :KIND_SIZE])
+
+
+def _join(parts: list[Pooled], width: int | None) -> Pooled:
+    if not parts:
+        return Pooled(np.empty((0, 2)), np.empty((0, width or CELL_SIZE), np.float32))
+    return Pooled(
+        np.concatenate([p.points for p in parts]), np.concatenate([p.vectors for p in parts])
+    )

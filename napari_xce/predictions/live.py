@@ -32,6 +32,7 @@ from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.targets import Said
 from napari_xce.learning.trainer import CROP_SIZE, CropExample, Trainer
+from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
 from napari_xce.predictions.tiles import Tile
 
@@ -206,7 +207,7 @@ class LiveModel:
                 self._memory.remember_click(str(self._said.ids[i]), self._look_at(i, work, key))
 
     def _remember(self, key: TileKey) -> None:
-        """Look at a tile and remember what is there: all of it for a while, a few cells for good."""
+        """Look at a tile; remember all of it for a while, and a few cells for good."""
         seen = self.predictor.observe(self.model, self._slides[key[0]], key[1])
         self._memory.observe(key, seen)
         self._pool.take(key, seen)
@@ -513,7 +514,7 @@ def _probabilities(
     if not members:
         return np.full((len(logits), n_classes + 1), 1.0 / (n_classes + 1))
     out = np.zeros((len(logits), n_classes + 1))
-    out[:, [0, *(k + 1 for k in members)]] = softmax(logits, axis=1)
+    out[:, [0, *(k + 1 for k in members)]] = softmax(logits.astype(np.float64), axis=1)
     return out
 
 

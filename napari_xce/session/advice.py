@@ -1,98 +1,25 @@
-"""What a session advises: where to click next, and how good the model is so far."""
+"""How good the model of a session is so far."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xce.annotations import Annotations, Store
+from napari_xce.annotations import Annotations
 from napari_xce.annotations.records import MASK, POINT, REGION
 from napari_xce.errors import SessionError
 from napari_xce.evaluation.scores import Score, score_detections
-from napari_xce.predictions.detections import Box, Detections
-from napari_xce.session.predictions import SessionPredictions, as_box
-from napari_xce.session.slides import WORKING_DIAMETER
-from napari_xce.suggestions import Candidates, Suggestion, suggest
+from napari_xce.predictions.detections import Detections
+from napari_xce.session.suggesting import SessionSuggestions
 
 #: Distance, working pixels, within which a detection and a true cell are the same (6 um).
 MATCH_RADIUS = 12.0
-#: Tiles looked at in one call for want of cells to suggest.
-_MOST_LOOKS = 4
 
 Points = NDArray[np.float64]
 
 
-class SessionAdvice(SessionPredictions):
-    """The part of a session that advises."""
-
-    def __init__(self, path: Path, store: Store) -> None:
-        super().__init__(path, store)
-        self._suggested: dict[str, list[tuple[float, float]]] = {}
-
-    def suggest(
-        self, n: int = 1, slide: str | None = None, box: Box | None = None
-    ) -> list[Suggestion]:
-        """Return the next places that teach the model most, never the same twice.
-
-        Parameters
-        ----------
-        n : int
-            How many at most.
-        slide : str, optional
-            Not needed when there is one slide.
-        box : (y0, x0, y1, x1), optional
-            The present view, which goes first; level-0 pixels.
-
-        Returns
-        -------
-        list of Suggestion
-            Best first. Reviewed regions are left out: all is said there.
-        """
-        id = self._slide_id(slide)
-        with self.lock:
-            self.take_up_annotations()
-            for key in self.live.unseen_tiles()[:_MOST_LOOKS]:
-                self.live.observe(key)
-            found = self._suggest(id, n, box)
-            if len(found) < n:
-                self._look_around(id, box)
-                found += self._suggest(id, n - len(found), box)
-            return found
-
-    def _suggest(self, id: str, n: int, box: Box | None) -> list[Suggestion]:
-        """Suggest among the cells of the tiles looked at so far."""
-        said = self.store.annotations(id)
-        candidates = Candidates(*self.live.candidates(id))
-        candidates = candidates[~said.of_kind(REGION).cover(candidates.points)]
-        before = self._suggested.setdefault(id, [])
-        found = suggest(
-            candidates,
-            self.class_names,
-            self.live.clicked_vectors(),
-            n,
-            avoid=np.concatenate([said.points, np.array(before).reshape(-1, 2)]),
-            diameter=WORKING_DIAMETER * max(self.factor(id)),
-            box=box,
-        )
-        before.extend(s.yx for s in found)
-        return found
-
-    def _look_around(self, id: str, box: Box | None) -> None:
-        """Look at a few more tiles with tissue: those of the view, then others, spread evenly."""
-        grid, tissue = self.predictions[id].grid, self.tissue(id)
-        for area in (box, as_box(None, self.slides[id].shape)):
-            tiles = [
-                tile
-                for tile in (grid.tiles_in(area) if area is not None else [])
-                if not self.live.has_seen((id, tile)) and tissue.fraction(*grid.core_box(tile)) > 0
-            ]
-            if tiles:
-                picks = np.unique(np.linspace(0, len(tiles) - 1, _MOST_LOOKS).astype(int))
-                for pick in picks.tolist():
-                    self.live.observe((id, tiles[pick]))
-                return
+class SessionAdvice(SessionSuggestions):
+    """The part of a session that measures how good it is."""
 
     def evaluate(self, slide: str | None = None) -> dict[str, Score]:
         """Measure precision, recall and F1 in the reviewed regions.

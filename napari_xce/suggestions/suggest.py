@@ -29,7 +29,7 @@ FEW_CLICKS = 12
 #: Suggestions of one call are at least this many cell diameters apart.
 SPREAD = 4.0
 #: How much a candidate next to the view, and one further away, counts against one inside.
-NEAR_VIEW, OUTSIDE = 0.5, 0.25
+NEAR_VIEW, OUTSIDE = 0.4, 0.15
 #: A place this many cell diameters (0.22 mm) from anything said or shown is new tissue.
 NEW_TISSUE = 28.0
 #: How much a place right beside another that was said, shown or chosen counts.
@@ -127,8 +127,8 @@ def suggest(
     -----
     With w the worth of a cell y and k a Gaussian kernel of vectors, the next place is the x that
     maximises  sum over y of w(y) max(0, k(x, y) - max over clicked and chosen c of k(c, y)).
-    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + clicks). The width of
-    the kernel shrinks with the clicks, so that "like" means ever fewer cells.
+    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + clicks). The width
+    of the kernel shrinks with the clicks, so that "like" means ever fewer cells.
     """
     candidates = _without(candidates, avoid, diameter)
     if not len(candidates.points) or n < 1:

@@ -1,4 +1,4 @@
-"""Where to click next, and how good the model is."""
+"""How good the model is."""
 
 from __future__ import annotations
 
@@ -10,52 +10,6 @@ from napari_xce.predictions.detections import Detections
 from napari_xce.session import Session
 
 from .conftest import SHAPE, grey_slide, make_slide
-
-# ---- suggestions
-
-
-def test_suggestions_come_before_any_click(session: Session) -> None:
-    session.add_slide(make_slide())
-    places = session.suggest(5)
-    assert len(places) == 5
-    assert all(place.reason for place in places)
-
-
-def test_suggestions_never_repeat(learnt: Session) -> None:
-    places = [tuple(place.yx) for _ in range(6) for place in learnt.suggest(4)]
-    assert len(places) == 24
-    apart = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
-    assert apart[np.triu_indices(24, 1)].min() > 8  # never the same cell
-
-
-def test_suggestions_spare_what_was_said(learnt: Session) -> None:
-    said = learnt.annotations().points
-    learnt.review(((0, 0), (448, 448)))
-    places = np.array([place.yx for place in learnt.suggest(10)])
-    assert np.linalg.norm(places[:, None] - said, axis=2).min() > 8
-    assert (places[:, 1] > 447).all()  # the left tile is reviewed: all is said there
-
-
-def test_suggestions_begin_in_view(learnt: Session) -> None:
-    learnt.predict()
-    (place,) = learnt.suggest(1, box=(0, 500, 440, 800))
-    assert 500 <= place.yx[1] <= 800
-
-
-def test_suggestions_end_where_there_are_no_cells(session: Session) -> None:
-    sid = session.add_slide(xce.Slide.from_array(np.full((300, 300, 3), 255, np.uint8), mpp=0.5))
-    assert len(session.suggest(3, slide=sid)) <= 3  # and no fault
-    with pytest.raises(xce.SessionError, match="no open slide"):
-        session.suggest(1, slide="slide-9")
-
-
-def test_suggestions_name_classes_that_stand(learnt: Session) -> None:
-    learnt.rename_class("tumour", "epithelium")
-    reasons = " ".join(place.reason for place in learnt.suggest(10))
-    assert "tumour" not in reasons
-    learnt.delete_class("lymphocyte")
-    assert "lymphocyte" not in " ".join(place.reason for place in learnt.suggest(10))
-
 
 # ---- evaluation
 

@@ -21,8 +21,10 @@ def candidates(n=40, seed=0, probabilities=None, points=None):
     return Candidates(points, np.asarray(probabilities, float), vectors)
 
 
-def ask(found, n=5, clicked=NO_CLICKS, classes=CLASSES, avoid=NOTHING, box=None):
-    return suggest(found, classes, clicked, n, avoid=avoid, diameter=DIAMETER, box=box)
+def ask(found, n=5, clicked=NO_CLICKS, classes=CLASSES, avoid=NOTHING, box=None, counts=None):
+    return suggest(
+        found, classes, clicked, n, avoid=avoid, diameter=DIAMETER, box=box, counts=counts
+    )
 
 
 def clicks(n, at=0.0):
@@ -149,3 +151,66 @@ def test_before_the_first_click_typical_cells_are_asked_about():
 def test_session_without_classes_can_be_asked():
     only = Candidates(np.zeros((1, 2)), np.ones((1, 1)), np.zeros((1, 4), np.float32))
     assert len(ask(only, classes=[])) == 1
+
+
+def test_doubt_shared_by_many_goes_before_an_odd_one():
+    vectors = np.zeros((60, 4), np.float32)
+    vectors[20:40] = [4.0, 0, 0, 0]  # twenty that are alike
+    vectors[40] = [0, 4.0, 0, 0]  # one of its own kind
+    p = np.tile([0.02, 0.96, 0.02], (60, 1))
+    p[20:41] = [0.0, 0.5, 0.5]
+    cells = Candidates(candidates(n=64).points[:60], p, vectors)
+    place = np.flatnonzero((cells.points == ask(cells, n=1, clicked=clicks(200))[0].yx).all(1))
+    assert 20 <= place[0] < 40
+
+
+def test_typical_cells_go_before_odd_ones_when_there_are_no_clicks():
+    vectors = np.zeros((40, 4), np.float32)
+    vectors[:4] = 9.0 * np.eye(4)  # four that are like no other
+    cells = Candidates(candidates(n=40).points, np.full((40, 3), 1 / 3), vectors)
+    assert np.flatnonzero((cells.points == ask(cells, n=1)[0].yx).all(1))[0] >= 4
+
+
+def test_class_with_few_clicks_goes_first_and_says_so():
+    p = np.tile([0.05, 0.9, 0.05], (40, 1))
+    p[33] = [0.05, 0.05, 0.9]
+    even = Candidates(candidates(n=40).points, p, np.zeros((40, 4), np.float32))
+    (found,) = ask(even, n=1, clicked=clicks(30), counts=[29, 1])
+    np.testing.assert_array_equal(found.yx, even.points[33])
+    assert found.reason == "Perhaps tumour, a class with few clicks so far"
+    assert found.guess == "tumour"
+
+
+def test_tissue_far_from_all_that_was_said_is_called_so():
+    far = Candidates(
+        np.array([[5000.0, 5000.0]]), np.array([[0.05, 0.9, 0.05]]), np.zeros((1, 4), np.float32)
+    )
+    (found,) = ask(far, clicked=clicks(30), avoid=np.array([[10.0, 10.0]]))
+    assert found.reason == "Tissue not looked at yet: probably lymphocyte"
+    (near,) = ask(far, clicked=clicks(30), avoid=np.array([[5000.0, 5100.0]]))
+    assert "not looked at" not in near.reason
+
+
+def test_place_near_the_view_goes_before_one_far_away():
+    points = np.array([[10_000.0, 10_000.0], [260.0, 100.0]])
+    even = Candidates(points, np.tile([0.3, 0.4, 0.3], (2, 1)), np.zeros((2, 4), np.float32))
+    box = (0.0, 0.0, 250.0, 250.0)
+    assert [s.yx for s in ask(even, n=2, clicked=clicks(30), box=box)] == [
+        (260.0, 100.0),
+        (10_000.0, 10_000.0),
+    ]
+
+
+def test_whole_slide_is_spread_over_where_nothing_was_said():
+    rng = np.random.default_rng(2)
+    points = rng.uniform(0, 10_000, (2000, 2))
+    even = Candidates(points, np.tile([0.3, 0.4, 0.3], (2000, 1)), np.zeros((2000, 4), "f4"))
+    found = places(ask(even, n=4, clicked=clicks(30)))
+    quarters = {(bool(y > 5000), bool(x > 5000)) for y, x in found}
+    assert len(quarters) >= 3  # of four places
+
+
+def test_guess_is_the_likeliest_class_or_none():
+    for p, guess in [([0.1, 0.7, 0.2], "lymphocyte"), ([0.8, 0.1, 0.1], "")]:
+        only = Candidates(np.zeros((1, 2)), np.array([p]), np.zeros((1, 4), np.float32))
+        assert ask(only, clicked=clicks(30))[0].guess == guess

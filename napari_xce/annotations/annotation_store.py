@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
@@ -9,7 +10,8 @@ from numpy.typing import ArrayLike
 from napari_xce.annotations import rows as annotation_rows
 from napari_xce.annotations.classes import all_classes, find_class
 from napari_xce.annotations.database import Database
-from napari_xce.annotations.journal import Change, JournalledStore, Row, counted
+from napari_xce.annotations.images import Row
+from napari_xce.annotations.journal import Change, JournalledStore, counted
 from napari_xce.annotations.records import (
     BACKGROUND,
     HUMAN,
@@ -229,14 +231,29 @@ class AnnotationStore(JournalledStore):
             settled = not self._journal.is_open
             if settled and snapshot is not None and revision == self._journal.revision:
                 return snapshot
-            number = None if slide is None else find_slide(connection, slide)[0]
             revision = self._journal.revision
-            names = {found.id: found.name for found in all_classes(connection)}
-            rows = annotation_rows.select_rows(connection, number)
-        made = annotation_rows.arrays_of_rows(rows, names)
+            made = _standing(connection, slide)
         if settled:
             self._snapshots[slide] = (revision, made)
         return made
+
+    def annotations_at(self, revision: int, slide: str | None = None) -> Annotations:
+        """Return what stood after an entry of the journal (its id), on one slide or on all.
+
+        Raises
+        ------
+        SessionError
+            No such slide, or the history is damaged so far back.
+        """
+        with self._journal.at(revision) as connection:
+            return _standing(connection, slide)
+
+
+def _standing(connection: sqlite3.Connection, slide: str | None) -> Annotations:
+    """Return what the tables hold, on one slide or on all."""
+    number = None if slide is None else find_slide(connection, slide)[0]
+    names = {found.id: found.name for found in all_classes(connection)}
+    return annotation_rows.arrays_of_rows(annotation_rows.select_rows(connection, number), names)
 
 
 def _check_provenance(provenance: str) -> None:

@@ -9,15 +9,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_xce.annotations.lock import SessionLock
 from napari_xce.annotations.migrations import MIGRATIONS, Migration
-from napari_xce.errors import SessionError
+from napari_xce.annotations.repair import SMALLEST, repair
+from napari_xce.annotations.schema import (
+    APPLICATION_ID,
+    back_up_if_older,
+    build,
+    connect,
+    migrate,
+    pragma,
+    transaction,
+)
+from napari_xce.errors import SessionError, XceWarning
 
-APPLICATION_ID = 0x4E584345  # "NXCE", in the header of every session
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 _WHY = {
@@ -49,12 +59,11 @@ class Database:
         self._session_lock = session_lock
         self._connection: sqlite3.Connection | None = None
         with _as_session_error(path):
-            connection = _connect(path)
+            connection = _open_sound(path, migrations)
             try:
-                _check(connection, path, migrations)
                 _set_up(connection)
-                _back_up_if_older(connection, path, migrations)
-                _migrate(connection, migrations)
+                back_up_if_older(connection, path, migrations)
+                migrate(connection, migrations)
                 connection.execute("PRAGMA foreign_keys = ON")  # after: a step may rebuild tables
             except BaseException:
                 connection.close()
@@ -82,7 +91,7 @@ class Database:
                     raise SessionError(
                         f"There is {taken} already. Open it, or choose another name."
                     )
-            _build(resolved, migrations)
+            build(resolved, migrations)
             return cls(resolved, session_lock, migrations)
         except BaseException:
             session_lock.release()
@@ -94,7 +103,8 @@ class Database:
     ) -> Database:
         """Open a session file, bringing an older schema up to date.
 
-        A session of schema 1 is first copied to ``session.sqlite.v1`` beside it, and so on.
+        A session of schema 1 is first copied to ``session.sqlite.v1`` beside it, and so on. A
+        damaged one is repaired from its journal, with an `XceWarning` that says what was saved.
 
         Raises
         ------
@@ -141,21 +151,8 @@ class Database:
         SessionError
             The session is closed, or SQLite fails (a full disk, say): nothing was changed.
         """
-        with self.reading() as connection, _transaction(connection):
+        with self.reading() as connection, transaction(connection):
             yield connection
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block does, or take it back where it or the commit fails."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite itself rolls back after a full disk
-            connection.execute("ROLLBACK")
-        raise
 
 
 @contextmanager
@@ -171,32 +168,37 @@ def _as_session_error(path: Path) -> Iterator[None]:
         raise SessionError(f"The session {path}: {why} ({error}).") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+class _Damage(sqlite3.DatabaseError):
+    """SQLite's own check found damaged pages."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
-def _build(path: Path, migrations: Sequence[Migration]) -> None:
-    """Make a complete, empty session beside `path` and move it there in one step."""
-    new = path.with_name(path.name + ".new")
-    with _as_session_error(path):
-        for leftover in (new, new.with_name(new.name + "-journal")):
-            leftover.unlink(missing_ok=True)
-        with closing(_connect(new)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            _migrate(connection, migrations)
-        _put_in_place(new, path)
-
-
-def _put_in_place(new: Path, path: Path) -> None:
-    """Give a complete file, already on the disk, its name in one step."""
-    os.replace(new, path)
-    if os.name == "posix":  # the name, too, must outlive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
+def _open_sound(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    """Open a session file, repaired where it is damaged."""
+    try:
+        return _open_checked(path, migrations)
+    except sqlite3.DatabaseError as damage:
+        code = getattr(damage, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            words = repair(path, migrations)
+        except sqlite3.Error:
+            raise damage from None
+    warnings.warn(words, XceWarning, stacklevel=6)
+    return _open_checked(path, migrations)
+
+
+def _open_checked(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    """Open a session file, or say what is wrong with it."""
+    connection = connect(path)
+    try:
+        _check(connection, path, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check_header(path: Path) -> None:
@@ -204,21 +206,22 @@ def _check_header(path: Path) -> None:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_SQLITE_MAGIC))
+        size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SessionError(f"There is no session file {path}. Was it moved or renamed?") from error
     except OSError as error:
         raise SessionError(f"The session {path} cannot be read ({error.strerror}).") from error
-    if magic != _SQLITE_MAGIC:
+    if magic != _SQLITE_MAGIC and size < SMALLEST:
         raise SessionError(f"{path} is not a napari-xce session, or its beginning is damaged.")
 
 
 def _check(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
     """Refuse a file of another program, of a newer napari-xce, or with damaged pages."""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
+    if pragma(connection, "application_id") != APPLICATION_ID:
         raise SessionError(
             f"{path} is an SQLite file of another program, not a napari-xce session."
         )
-    version = _pragma(connection, "user_version")
+    version = pragma(connection, "user_version")
     known = migrations[-1].version
     if version > known:
         raise SessionError(
@@ -227,7 +230,7 @@ def _check(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migr
         )
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise SessionError(f"The session {path}: {_WHY[sqlite3.SQLITE_CORRUPT]} ({verdict}).")
+        raise _Damage(verdict)
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
@@ -238,31 +241,3 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # as it is; fails if read-only
     connection.execute("ROLLBACK")
-
-
-def _back_up_if_older(
-    connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]
-) -> None:
-    """Copy a session that is about to be brought up to date, to be had back if that goes wrong."""
-    version = _pragma(connection, "user_version")
-    if version >= migrations[-1].version:
-        return
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with closing(_connect(new)) as copy:
-        copy.execute("PRAGMA synchronous = FULL")
-        connection.backup(copy)
-    _put_in_place(new, path.with_name(f"{path.name}.v{version}"))
-
-
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
-    """Apply the steps that the file has not seen, each in one transaction with its number."""
-    for migration in migrations:
-        if migration.version > _pragma(connection, "user_version"):
-            with _transaction(connection):
-                migration.apply(connection)
-                connection.execute(f"PRAGMA user_version = {migration.version}")
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -3,56 +3,34 @@
 One mechanism serves all actions. An entry holds the rows it changed as they were *before* it. To
 undo an action is to put those rows back, which is itself an entry that holds what it replaced; to
 redo is to put *that* back. So nothing is ever deleted from the journal, the present state plus the
-journal gives every past state, and what can be undone is found again by reading it (`_replay`).
+journal gives every past state (`at`), and what can be undone is found again by reading it
+(`_find_steps`). An entry holds the rows as they were *after* it, too: the journal alone gives the
+present state, from which a damaged session is rebuilt (`repair`).
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from contextlib import closing, contextmanager
 
 from napari_xce.annotations.database import Database
+from napari_xce.annotations.images import (
+    COLUMNS,
+    Image,
+    Row,
+    from_json,
+    put,
+    runs_of,
+    take,
+    take_all,
+    to_json,
+)
 from napari_xce.annotations.records import JournalEntry
-
-Row = tuple[Any, ...]
-Runs = list[tuple[int, int]]  # first and last id of each run of successive ids
-
-# The tables whose changes can be undone; the first column is the primary key.
-COLUMNS = {
-    "classes": ("id", "name", "color", "key"),
-    "annotations": (
-        "id",
-        "slide",
-        "class",
-        "kind",
-        "provenance",
-        "y",
-        "x",
-        "polygon",
-        "created",
-        "set_aside",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """Rows of one table at one moment: the ids looked at, and the rows that there were.
-
-    The names of the columns are kept, too: a later schema may have more of them.
-    """
-
-    runs: Runs
-    columns: tuple[str, ...]
-    rows: list[Row]
+from napari_xce.annotations.repair import replay
+from napari_xce.annotations.schema import empty_copy
+from napari_xce.errors import SessionError
 
 
 class Change:
@@ -63,7 +41,7 @@ class Change:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, before: dict[str, _Image] | None = None
+        self, connection: sqlite3.Connection, before: dict[str, Image] | None = None
     ) -> None:
         self.connection = connection
         self.words = ""
@@ -75,23 +53,23 @@ class Change:
             "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
         ).fetchone()
         first = (found[0] if found else 0) + 1
-        self._keep(table, _Image([(first, first + count - 1)], COLUMNS[table], []))
+        self._keep(table, Image([(first, first + count - 1)], COLUMNS[table], []))
         return range(first, first + count)
 
     def changes(self, table: str, ids: Iterable[int]) -> list[Row]:
         """Keep these rows as they are, before they are changed or deleted; return them by id."""
-        image = _take(self.connection, table, _runs(ids))
+        image = take(self.connection, table, runs_of(ids))
         self._keep(table, image)
         return image.rows
 
-    def _keep(self, table: str, image: _Image) -> None:
+    def _keep(self, table: str, image: Image) -> None:
         """Keep rows for undo, unless they were kept earlier in this action: then that counts."""
         kept = self.before.get(table)
         if kept is not None:
             known = {id_ for first, last in kept.runs for id_ in range(first, last + 1)}
             ids = {id_ for first, last in image.runs for id_ in range(first, last + 1)}
             rows = kept.rows + [row for row in image.rows if row[0] not in known]
-            image = _Image(_runs(known | ids), image.columns, rows)
+            image = Image(runs_of(known | ids), image.columns, rows)
         self.before[table] = image
 
 
@@ -111,7 +89,7 @@ class Journal:
         # (action, entry that holds the rows to put back), the latest last
         self._done: list[tuple[int, int]] = []
         self._undone: list[tuple[int, int]] = []
-        self._replay()
+        self._find_steps()
 
     @property
     def is_open(self) -> bool:
@@ -172,7 +150,7 @@ class Journal:
             with self._database.transaction() as connection:
                 change = Change(connection)
                 yield change
-                entry = _append(connection, "note", None, change.words, {})
+                entry = _append(connection, "note", None, change.words, change.before)
             self.revision = entry
 
     def undo(self) -> str | None:
@@ -200,27 +178,81 @@ class Journal:
             action, entry = source[-1]
             with self._database.transaction() as connection:
                 words, before = _read(connection, entry)
-                replaced = {table: _put_back(connection, table, before[table]) for table in before}
+                replaced = {t: take(connection, t, image.runs) for t, image in before.items()}
+                for table, image in before.items():
+                    put(connection, table, image)
                 new = _append(connection, kind, action, words, replaced)
             source.pop()
             target.append((action, new))
             self.revision = new
             return words
 
-    def _replay(self) -> None:
-        """Find out what can be undone and redone, from the order of the entries."""
+    @contextmanager
+    def at(self, revision: int) -> Iterator[sqlite3.Connection]:
+        """Hold the tables of what can be undone as they were after that entry, to read them.
+
+        Raises
+        ------
+        SessionError
+            The history is damaged or lost so far back.
+        """
+        with self._database.lock, self._database.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                for entry in range(self.revision, revision, -1):
+                    for table, image in _read(connection, entry)[1].items():
+                        put(connection, table, image)
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    def audit(self) -> None:
+        """Tell the whole history anew, and compare its end with what stands.
+
+        Raises
+        ------
+        SessionError
+            The history is damaged; or they differ, because the file was damaged, or changed by
+            another program.
+        """
+        with self._database.reading() as connection:
+            entries = connection.execute("SELECT id, after FROM journal ORDER BY id")
+            with closing(empty_copy()) as told:
+                try:
+                    replay(told, entries)
+                except ValueError as error:
+                    raise SessionError(
+                        f"The session {self._database.path}: a part of its history is damaged. "
+                        "What was said stands; export it, and check the disk."
+                    ) from error
+                told_images = take_all(told)
+            for table, image in take_all(connection).items():
+                if image.rows != told_images[table].rows:
+                    raise SessionError(
+                        f"The session {self._database.path}: its {table} are not what its journal "
+                        "says. It was damaged, or changed by another program; restore a backup."
+                    )
+
+    def _find_steps(self) -> None:
+        """Find out what can be undone and redone, from the order of the entries.
+
+        Where entries are missing, lost to damage, nothing before them can be undone.
+        """
         with self._database.reading() as connection:
             for entry, kind, action in connection.execute(
                 "SELECT id, kind, action FROM journal ORDER BY id"
             ):
+                if entry != self.revision + 1:
+                    self._done.clear()
+                    self._undone.clear()
                 if kind == "do":
                     self._done.append((entry, entry))
                     self._undone.clear()
                 elif kind == "undo":
-                    self._done.pop()
+                    self._done[-1:] = []
                     self._undone.append((action, entry))
                 elif kind == "redo":
-                    self._undone.pop()
+                    self._undone[-1:] = []
                     self._done.append((action, entry))
                 self.revision = entry
 
@@ -243,72 +275,26 @@ def _append(
     kind: str,
     action: int | None,
     words: str,
-    before: dict[str, _Image],
+    before: dict[str, Image],
 ) -> int:
+    after = {table: take(connection, table, image.runs) for table, image in before.items()}
     cursor = connection.execute(
-        "INSERT INTO journal (time, kind, action, words, before) VALUES (?, ?, ?, ?, ?)",
-        (time.time(), kind, action, words, _to_json(before)),
+        "INSERT INTO journal (time, kind, action, words, before, after) VALUES (?, ?, ?, ?, ?, ?)",
+        (time.time(), kind, action, words, to_json(before), to_json(after)),
     )
     assert cursor.lastrowid is not None  # an INSERT has one; for the type checker
     return cursor.lastrowid
 
 
-def _read(connection: sqlite3.Connection, entry: int) -> tuple[str, dict[str, _Image]]:
-    words, before = connection.execute(
-        "SELECT words, before FROM journal WHERE id = ?", (entry,)
-    ).fetchone()
-    return words, _from_json(before)
-
-
-def _take(connection: sqlite3.Connection, table: str, runs: Runs) -> _Image:
-    columns = COLUMNS[table]
-    statement = f"SELECT {', '.join(columns)} FROM {table} WHERE id BETWEEN ? AND ?"
-    return _Image(
-        runs, columns, [row for run in runs for row in connection.execute(statement, run)]
-    )
-
-
-def _put_back(connection: sqlite3.Connection, table: str, image: _Image) -> _Image:
-    """Make the rows of `image` what they were; return what they are now."""
-    replaced = _take(connection, table, image.runs)
-    connection.executemany(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", image.runs)
-    places = ", ".join("?" * len(image.columns))
-    connection.executemany(
-        f"INSERT INTO {table} ({', '.join(image.columns)}) VALUES ({places})", image.rows
-    )
-    return replaced
-
-
-def _runs(ids: Iterable[int]) -> Runs:
-    """Return ids as runs of successive ones: [1, 2, 3, 7] is [(1, 3), (7, 7)]."""
-    numbers = np.unique(np.fromiter(ids, dtype=np.int64))
-    breaks = np.flatnonzero(np.diff(numbers) > 1)
-    firsts = np.concatenate([numbers[:1], numbers[breaks + 1]])
-    lasts = np.concatenate([numbers[breaks], numbers[-1:]])
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
-
-
-def _to_json(before: dict[str, _Image]) -> str:
-    return json.dumps(
-        {
-            table: {"ids": image.runs, "columns": image.columns, "rows": image.rows}
-            for table, image in before.items()
-        },
-        default=lambda blob: {"base64": base64.b64encode(blob).decode()},
-    )
-
-
-def _from_json(text: str) -> dict[str, _Image]:
-    return {
-        table: _Image(
-            [(first, last) for first, last in image["ids"]],
-            tuple(image["columns"]),
-            [tuple(row) for row in image["rows"]],
-        )
-        for table, image in json.loads(text, object_hook=_blob_or_object).items()
-    }
-
-
-def _blob_or_object(found: dict[str, Any]) -> Any:
-    """Give a blob back its bytes; everything else in a row is a number, a text or None."""
-    return base64.b64decode(found["base64"]) if "base64" in found else found
+def _read(connection: sqlite3.Connection, entry: int) -> tuple[str, dict[str, Image]]:
+    """Return the words of an entry, and the rows as they were before it."""
+    try:
+        words, before = connection.execute(
+            "SELECT words, before FROM journal WHERE id = ?", (entry,)
+        ).fetchone()
+        return words, from_json(before)
+    except (TypeError, ValueError) as error:
+        raise SessionError(
+            f"Entry {entry} of the session's history is damaged or lost, so it cannot be undone. "
+            "What was said still stands."
+        ) from error

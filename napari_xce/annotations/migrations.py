@@ -97,7 +97,12 @@ def _set_aside(connection: sqlite3.Connection) -> None:
     )
 
 
+def _after(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE journal ADD COLUMN after TEXT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the first schema", _initial),
     Migration(2, "regions set aside for testing", _set_aside),
+    Migration(3, "the journal tells what each action led to", _after),
 )

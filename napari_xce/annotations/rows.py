@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_xce.annotations.classes import all_classes
-from napari_xce.annotations.journal import COLUMNS, Change, Row, counted
+from napari_xce.annotations.images import COLUMNS, Row
+from napari_xce.annotations.journal import Change, counted
 from napari_xce.annotations.records import (
     HUMAN,
     MASK,

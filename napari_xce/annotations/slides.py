@@ -11,16 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_xce.annotations.images import COLUMNS
 from napari_xce.annotations.journal import JournalledStore
 from napari_xce.annotations.records import SlideRecord
 from napari_xce.errors import SessionError
 
 FIELDS = ("name", "path", "fingerprint", "shape", "mpp", "mpp_source", "cell_diameter_px")
 _PREFIX = "slide-"  # so that an id also does as the name of a folder
-_COLUMNS = (
-    "number, name, path, fingerprint, height, width, mpp_y, mpp_x, mpp_source, "
-    "cell_diameter_px, created"
-)
+_COLUMNS = ", ".join(COLUMNS["slides"])
 
 
 class SlideStore(JournalledStore):
@@ -47,15 +45,16 @@ class SlideStore(JournalledStore):
         """
         values = (name, path, fingerprint, shape, mpp, mpp_source, cell_diameter_px)
         columns = _checked(dict(zip(FIELDS, values, strict=True))) | {"created": time.time()}
-        places = ", ".join("?" * len(columns))
         with self._journal.note() as note:
-            cursor = note.connection.execute(
+            (number,) = note.creates("slides", 1)
+            columns["number"] = number
+            places = ", ".join("?" * len(columns))
+            note.connection.execute(
                 f"INSERT INTO slides ({', '.join(columns)}) VALUES ({places})",
                 tuple(columns.values()),
             )
             note.words = f"Add slide {name}"
-        assert cursor.lastrowid is not None  # an INSERT has one; for the type checker
-        return slide_id(cursor.lastrowid)
+        return slide_id(number)
 
     def slides(self) -> dict[str, SlideRecord]:
         """Return the slides by id, in the order in which they were added."""
@@ -75,6 +74,7 @@ class SlideStore(JournalledStore):
         columns = _checked(fields)
         with self._journal.note() as note:
             number, name = find_slide(note.connection, id)
+            note.changes("slides", [number])
             note.connection.execute(
                 f"UPDATE slides SET {', '.join(f'{column} = ?' for column in columns)} "
                 "WHERE number = ?",

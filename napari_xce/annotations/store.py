@@ -136,6 +136,17 @@ class Store(SlideStore, ClassStore, AnnotationStore):
         """Return every action ever taken, undone or redone, the oldest first."""
         return self._journal.entries()
 
+    def audit(self) -> None:
+        """Tell the whole history anew, and compare its end with what stands.
+
+        Raises
+        ------
+        SessionError
+            The history is damaged; or they differ, because the file was damaged, or changed by
+            another program.
+        """
+        self._journal.audit()
+
     # Settings: outside undo and the journal
 
     def get_setting(self, key: str, default: Any = None) -> Any:

@@ -67,21 +67,11 @@ def test_newer_schema_is_refused_with_the_remedy(path: Path) -> None:
         Store.open(path)
 
 
-def test_damaged_page_is_found_on_opening(store: Store, path: Path) -> None:
-    store.add_points("slide-1", "lymphocyte", [[y, y] for y in range(2000)])
-    store.close()
-    content = bytearray(path.read_bytes())
-    content[4096 * 5 : 4096 * 12] = os.urandom(4096 * 7)
-    path.write_bytes(content)
-    with pytest.raises(SessionError, match=r"damaged.*backup"):
-        Store.open(path)
-
-
 def test_refused_session_can_be_opened_once_it_is_mended(path: Path) -> None:
     Store.create(path).close()
     good = path.read_bytes()
-    path.write_bytes(good[: len(good) // 2])
-    with pytest.raises(SessionError):
+    path.write_bytes(good[: len(good) // 4])
+    with pytest.raises(SessionError, match="damaged"):
         Store.open(path)
     path.write_bytes(good)
     Store.open(path).close()

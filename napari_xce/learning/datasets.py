@@ -7,15 +7,17 @@ Three open sets (licences: the package's NOTICE): brca_m2c (H&E, dots with a cla
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.cluster.hierarchy import fcluster, linkage
 from skimage.measure import regionprops
 from skimage.transform import resize
 
@@ -27,6 +29,8 @@ BRCA_IN_BOTH_SPLITS = ("TCGA-A7-A13G", "TCGA-A7-A0DB")
 #: White cells are scaled to this diameter, working pixels: about 11 um.
 WHITE_CELL_DIAMETER = 22.0
 CBC_MOSAIC = 3
+
+Part = Literal["all", "train", "held out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +103,81 @@ def read_brca(data: Path, split: str) -> list[LabelledImage]:
     return images
 
 
-def read_dsb(data: Path, look: str) -> list[LabelledImage]:
-    """Read one look of dsb2018, each image scaled so that its median nucleus has 16 pixels."""
-    images = []
+def read_dsb(data: Path, look: str, part: Part = "all") -> list[LabelledImage]:
+    """Read one look of dsb2018, each image scaled so that its median nucleus has 16 pixels.
+
+    Parameters
+    ----------
+    data : Path
+        The folder that holds ``dsb2018``.
+    look : str
+        Its folder there.
+    part : {"all", "train", "held out"}
+        Many images are cut from the same few slides, so whole groups of images that look alike
+        are held out (``look_alikes``): of the groups, in falling order of nuclei, the third of
+        each four, and of fewer than three the last.
+
+    Returns
+    -------
+    list of LabelledImage
+        In the order of names; the group is the look and the number of the look-alikes.
+    """
+    raw = []
     for path in sorted((data / "dsb2018" / look).glob("*.png")):
-        pixels = imagecodecs.imread(path)[..., :3]
         mask = tifffile.imread(path.with_name(f"{path.stem}_labels.tif"))
-        image = _scale_to_reference(path.stem, look, pixels, mask)
+        raw.append((path.stem, imagecodecs.imread(path)[..., :3], mask))
+    groups = look_alikes([pixels for _, pixels, _ in raw], [mask for _, _, mask in raw])
+    count = int(groups.max()) + 1
+    held_out = (groups % 4 == 2) if count > 2 else (groups == count - 1)
+    images = []
+    for (name, pixels, mask), number, out in zip(raw, groups, held_out, strict=True):
+        if part != "all" and out != (part == "held out"):
+            continue
+        image = _scale_to_reference(name, f"{look}-{number}", pixels, mask)
         if look == "fluorescence":
             image = _stain_fluorescence(image)
         images.append(image)
     return images
 
 
+def look_alikes(
+    pixels: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.integer]]
+) -> NDArray[np.int64]:
+    """Group images that look as if cut from one slide.
+
+    Parameters
+    ----------
+    pixels : sequence of ndarray, uint8, shape (H, W, 3)
+    masks : sequence of ndarray, int, shape (H, W)
+        Instance labels, 0 = background.
+
+    Returns
+    -------
+    ndarray, int64, shape (N,)
+        Number of each image's group; group 0 has the most nuclei.
+
+    Notes
+    -----
+    Average linkage of the median colours of background and nuclei (grey levels) and five times the
+    mean diameter of a nucleus (pixels), cut at a distance of 30.
+    """
+    if len(pixels) < 2:
+        return np.zeros(len(pixels), np.int64)
+    counts = np.array([len(np.unique(mask[mask > 0])) for mask in masks])
+    looks = []
+    for image, mask, count in zip(pixels, masks, counts, strict=True):
+        diameter = np.sqrt(4 / np.pi * (mask > 0).sum() / max(count, 1))
+        colours = [np.median(image[mask == 0], 0), np.median(image[mask > 0], 0)]
+        looks.append(np.concatenate([*colours, [5 * diameter]]))
+    number = fcluster(linkage(np.array(looks), "average"), 30, "distance") - 1
+    nuclei = np.bincount(number, weights=counts)
+    rank = np.empty(len(nuclei), np.int64)
+    rank[np.argsort(-nuclei, kind="stable")] = np.arange(len(nuclei))
+    return rank[number]
+
+
 def _scale_to_reference(
-    name: str, look: str, pixels: NDArray[np.uint8], mask: NDArray[np.uint16]
+    name: str, group: str, pixels: NDArray[np.uint8], mask: NDArray[np.uint16]
 ) -> LabelledImage:
     """Scale image and mask so that the median nucleus has the reference diameter."""
     regions = regionprops(mask)
@@ -127,7 +191,7 @@ def _scale_to_reference(
     centres = np.array([r.centroid for r in regions]).reshape(-1, 2)
     return LabelledImage(
         name=name,
-        group=look,
+        group=group,
         pixels=np.clip(scaled + 0.5, 0, 255).astype(np.uint8),
         points=(centres + 0.5) * factor - 0.5,
         labels=np.full(len(regions), -1),
@@ -197,7 +261,7 @@ def _mosaic(name: str, tiles: list[tuple[NDArray[np.uint8], NDArray[np.float64]]
             height, width = (round(n * scale) for n in pixels.shape[:2])
             small = resize(pixels, (height, width), anti_aliasing=True, preserve_range=True)
             row.append(small.astype(np.uint8))
-            centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * scale
+            centres = ((boxes[:, :2] + boxes[:, 2:]) / 2 + 0.5) * scale - 0.5
             points.append(centres + (i * height, j * width))
             diameters.append((boxes[:, 2:] - boxes[:, :2]).mean(1) * scale)
         rows.append(np.concatenate(row, 1))

@@ -1,10 +1,11 @@
 """Train the shipped weights: ``python -m napari_xce.learning.pretrain --data DIR --out DIR``.
 
 The trunk, the proposer and the mask decoder learn nuclei of any kind from three open data sets
-(``datasets.py``) under strong augmentation (``augment.py``); the embedding learns to tell the
-three classes of brca_m2c apart. Centres follow the penalty-reduced focal loss of CornerNet (Law
-and Deng, ECCV 2018, eq. 1). One seed gives one run on one machine; a card with data, licence,
-and steps is written beside the weights (``benchmarks/trunk.py`` measures them).
+(``datasets.py``) under strong augmentation (``augment.py``); the embedding learns to tell the three
+classes of brca_m2c apart. Centres follow the penalty-reduced focal loss of CornerNet (Law and Deng,
+ECCV 2018, eq. 1). One seed gives one run on one machine, and a run that was stopped goes on where
+it was; a card with data, licence, and steps is written beside the weights (``benchmarks/trunk.py``
+measures them). ``--without brca`` trains for a measurement with a data set left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from napari_xce.learning.augment import Crop, augment, random_crop
@@ -63,22 +65,24 @@ class Batch:
 
 
 class Sources:
-    """Draw augmented crops from the data sets in fixed shares."""
+    """Draw augmented crops from the data sets in fixed shares; the same step gives the same."""
 
     def __init__(self, images: dict[str, list[LabelledImage]], seed: int) -> None:
         self._images = {k: v for k, v in images.items() if v}
         shares = np.array([SHARES[k] for k in self._images])
         self._shares = shares / shares.sum()
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
 
-    def crop(self) -> Crop:
-        source = self._rng.choice(list(self._images), p=self._shares)
+    def crop(self, rng: np.random.Generator) -> Crop:
+        """Draw one crop."""
+        source = rng.choice(list(self._images), p=self._shares)
         images = self._images[source]
-        image = images[self._rng.integers(len(images))]
-        return augment(random_crop(image, CROP, self._rng), self._rng)
+        return augment(random_crop(images[rng.integers(len(images))], CROP, rng), rng)
 
-    def batch(self) -> Batch:
-        return collate([self.crop() for _ in range(BATCH)])
+    def batch(self, step: int) -> Batch:
+        """Make the batch of a step."""
+        rng = np.random.default_rng((self._seed, step))
+        return collate([self.crop(rng) for _ in range(BATCH)])
 
 
 def collate(crops: list[Crop]) -> Batch:
@@ -152,7 +156,8 @@ class Loss(nn.Module):
         size = proposals.size[b, 0, i, j].float()[known]
         terms["size"] = 0.3 * F.smooth_l1_loss(size, batch.size[known]) if known.any() else 0 * size
         logits = self.classify(proposals.embedding[b, :, i, j].float())
-        terms["label"] = 0.5 * F.cross_entropy(logits, batch.label, ignore_index=-1)
+        # smoothed, as many of the published classes are wrong
+        terms["label"] = F.cross_entropy(logits, batch.label, ignore_index=-1, label_smoothing=0.1)
         known = batch.nucleus >= 0
         terms["nucleus"] = F.binary_cross_entropy_with_logits(
             nucleus[:, 0].float()[known], batch.nucleus[known]
@@ -169,57 +174,110 @@ def centre_loss(logit: Tensor, target: Tensor) -> Tensor:
     return -(hit + miss) / positive.sum().clamp(min=1)
 
 
-def read_sources(data: Path) -> dict[str, list[LabelledImage]]:
-    """Read everything the weights are trained on; pink_he stays unseen, as a look."""
-    return {
-        "brca": read_brca(data, "train"),
-        "violet": read_dsb(data, "violet_haematoxylin"),
-        "grey": read_dsb(data, "grey_cytology"),
-        "fluorescence": read_dsb(data, "fluorescence"),
-        "cbc": read_cbc_white_cells(data),
+def read_sources(data: Path, without: str | None = None) -> dict[str, list[LabelledImage]]:
+    """Read what the weights are trained on; pink_he stays unseen, as a look.
+
+    ``without`` names a data set to leave out: "brca", "dsb" or "cbc".
+    """
+    readers: dict[str, Callable[[], list[LabelledImage]]] = {
+        "brca": lambda: read_brca(data, "train"),
+        "violet": lambda: read_dsb(data, "violet_haematoxylin", "train"),
+        "grey": lambda: read_dsb(data, "grey_cytology", "train"),
+        "fluorescence": lambda: read_dsb(data, "fluorescence", "train"),
+        "cbc": lambda: read_cbc_white_cells(data),
     }
+    left_out = {"dsb": ("violet", "grey", "fluorescence")}.get(without or "", (without,))
+    return {name: read() for name, read in readers.items() if name not in left_out}
 
 
-def prefetched(sources: Sources, steps: int) -> Iterator[Batch]:
-    """Yield batches that a second thread makes while the first one trains."""
+def prefetched(sources: Sources, steps: range) -> Iterator[Batch]:
+    """Yield the batches of steps, which a second thread makes while the first one trains."""
     with ThreadPoolExecutor(1, "xce-crops") as maker:
-        ahead = deque(maker.submit(sources.batch) for _ in range(min(PREFETCHED, steps)))
-        for step in range(steps):
-            if step + PREFETCHED < steps:
-                ahead.append(maker.submit(sources.batch))
+        ahead = deque(maker.submit(sources.batch, step) for step in steps[:PREFETCHED])
+        for step in steps:
+            if step + PREFETCHED < steps.stop:
+                ahead.append(maker.submit(sources.batch, step + PREFETCHED))
             yield ahead.popleft().result()  # what went wrong there is raised here
 
 
-def train(images: dict[str, list[LabelledImage]], steps: int, seed: int, log: Path) -> ShippedModel:
-    """Train for a number of steps and return the moving average of the weights."""
+def train(images: dict[str, list[LabelledImage]], steps: int, seed: int, out: Path) -> ShippedModel:
+    """Train for a number of steps and return the moving average of the weights.
+
+    A run that was stopped in ``out`` goes on from its last thousand steps.
+    """
     torch.manual_seed(seed)
-    model, loss = ShippedModel(), Loss()
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    parameters = [*model.parameters(), *loss.parameters()]
-    optimizer = torch.optim.AdamW(parameters, PEAK_RATE, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda k: min(1.0, k / 200) * 0.5 * (1 + math.cos(math.pi * k / steps)) + 1e-3
-    )
+    run = Run(steps)
+    first = run.resume(out / "run.safetensors") + 1
     started = time.perf_counter()
-    for step, batch in enumerate(prefetched(Sources(images, seed), steps), 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            terms = loss(model, batch)
-        total = torch.stack(list(terms.values())).sum()
-        optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(parameters, 2.0)
-        optimizer.step()
-        schedule.step()
-        _follow(average, model, min(0.998, step / (step + 20)))
+    for step, batch in enumerate(prefetched(Sources(images, seed), range(first, steps + 1)), first):
+        terms = run.step(batch, step)
         if step % 100 == 0:
-            record = {k: round(v.item(), 4) for k, v in terms.items()}
+            record = {k: round(v, 4) for k, v in terms.items()}
             record |= {"step": step, "seconds": round(time.perf_counter() - started, 1)}
-            with log.open("a") as file:
+            with (out / "log.jsonl").open("a") as file:
                 print(json.dumps(record), file=file)
         if step % 1000 == 0:
-            average.save(log.parent / "partial.safetensors")
-    return average
+            run.save(out / "run.safetensors", step)
+    return run.average
+
+
+class Run:
+    """A training run: the model, the moving average of its weights, and the optimizer."""
+
+    def __init__(self, steps: int) -> None:
+        self.model, self.loss = ShippedModel(), Loss()
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self._parameters = [*self.model.parameters(), *self.loss.parameters()]
+        self._optimizer = torch.optim.AdamW(self._parameters, PEAK_RATE, weight_decay=1e-3)
+        self._steps = steps
+
+    def step(self, batch: Batch, step: int) -> dict[str, float]:
+        """Take step number ``step`` (from 1); return the terms of the loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = self.loss(self.model, batch)
+        self._optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self._parameters, 2.0)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self._steps)) + 1e-3
+        self._optimizer.param_groups[0]["lr"] = PEAK_RATE * min(1.0, step / 200) * cosine
+        self._optimizer.step()
+        _follow(self.average, self.model, min(0.998, step / (step + 20)))
+        return {name: term.item() for name, term in terms.items()}
+
+    def save(self, path: Path, step: int) -> None:
+        """Write everything that is needed to go on."""
+        tensors = {"step": torch.tensor(step)}
+        for name, module in self._modules():
+            tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
+        for i, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        part = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> int:
+        """Go on from a file, if there is one; return the number of the last step taken."""
+        if not path.exists():
+            return 0
+        tensors = load_file(path)
+        for name, module in self._modules():
+            module.load_state_dict(_below(tensors, name))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _below(tensors, "optimizer").items():
+            number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        return int(tensors["step"])
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        return [("model", self.model), ("loss", self.loss), ("average", self.average)]
+
+
+def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors of one part, without its name."""
+    return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
 
 
 @torch.no_grad()
@@ -243,11 +301,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, card and log")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--without", choices=["brca", "dsb", "cbc"], help="leave a data set out")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    images = read_sources(options.data)
-    model = train(images, options.steps, options.seed, options.out / "log.jsonl")
+    images = read_sources(options.data, options.without)
+    model = train(images, options.steps, options.seed, options.out)
     minutes = (time.perf_counter() - started) / 60
     model.save(options.out / "trunk.safetensors")
     card = make_card(images, options.steps, options.seed, minutes)

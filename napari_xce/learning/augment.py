@@ -76,9 +76,10 @@ def random_crop(image: LabelledImage, size: int, rng: np.random.Generator) -> Cr
 def _mirror_points(
     points: NDArray[np.float64], shape: tuple[int, ...], reach: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the points and their mirror images up to ``reach`` beyond the edges, and whose each is.
+    """Return the points and their mirror images, and whose image each is.
 
-    An image smaller than that is mirrored again and again, with period 2 (n - 1).
+    They lie up to ``reach`` beyond the edges; a smaller image is mirrored again and again, with
+    period 2 (n - 1).
     """
     axes = []
     for axis in (0, 1):

@@ -24,6 +24,8 @@ UNANNOTATED = -1
 TAU = 0.5
 #: Rounds of fit and drop; the third changes little.
 ROUNDS = 3
+#: L2 penalty for cells that the trunk proposes, and for dense classes (``docs/method.md``).
+RIDGE, DENSE_RIDGE = 3.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class ClickModel:
     Attributes
     ----------
     mean, scale : ndarray, float64, shape (D,)
-        Standardisation of the vectors.
+        Standardisation of the vectors; a column with more emphasis has a smaller scale.
     weight : ndarray, float64, shape (C + 1, D)
         Row 0 is "other", row k class k.
     bias : ndarray, float64, shape (C + 1,)
@@ -61,8 +63,10 @@ def fit_clicks(
     labels: NDArray[np.integer],
     weights: NDArray[np.floating],
     n_classes: int,
-    ridge: float = 1.0,
+    ridge: float = RIDGE,
     start: ClickModel | None = None,
+    emphasis: NDArray[np.float64] | None = None,
+    unknown_weight: float = 1.0,
 ) -> ClickModel:
     """Fit the classifier to clicks, rejections and unannotated cells.
 
@@ -80,6 +84,11 @@ def fit_clicks(
         L2 penalty on standardised weights, per group of unit weight.
     start : ClickModel, optional
         A former fit of as many classes, from which to go on.
+    emphasis : ndarray, float64, shape (D,), optional
+        Spread given to each standardised column, > 0, by default 1: the ridge shrinks what has
+        less of it more.
+    unknown_weight : float
+        Weight of the kept unannotated rows together, beside groups of weight 1.
 
     Returns
     -------
@@ -89,19 +98,22 @@ def fit_clicks(
 
     Notes
     -----
-    Each class, the rejections and the kept unannotated rows are groups of equal total weight, so
-    that five clicks stand against thousands of unknowns.
+    Each class and the rejections are groups of weight 1, so that five clicks stand against
+    thousands of unknowns; the unannotated weigh ``unknown_weight`` together.
     """
     labels = np.asarray(labels)
     x = np.asarray(vectors, np.float64)
     mean, scale = _standardise(x)
+    if emphasis is not None:
+        scale = scale / emphasis
     x = (x - mean) / scale
     share = _group_shares(labels, np.asarray(weights, np.float64), n_classes)
     target = np.maximum(labels, OTHER)
     theta = _initial(start, mean, scale, n_classes, x.shape[1])
     kept = np.ones(len(x), bool)
     for _ in range(ROUNDS):
-        theta = _minimise(theta, x, target, _renormalise(share, kept, labels), ridge)
+        shares = _renormalise(share, kept, labels, unknown_weight)
+        theta = _minimise(theta, x, target, shares, ridge)
         weight, bias = theta[:, :-1], theta[:, -1]
         other = softmax(x @ weight.T + bias, axis=1)[:, OTHER]
         kept = (labels != UNANNOTATED) | (1.0 - other <= TAU)
@@ -129,14 +141,17 @@ def _group_shares(
 
 
 def _renormalise(
-    share: NDArray[np.float64], kept: NDArray[np.bool_], labels: NDArray[np.integer]
+    share: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+    labels: NDArray[np.integer],
+    unknown_weight: float,
 ) -> NDArray[np.float64]:
-    """Drop rows, and let the kept unannotated ones sum to one again."""
+    """Drop rows, and let the kept unannotated ones sum to their weight again."""
     out = np.where(kept, share, 0.0)
     unknown = labels == UNANNOTATED
     total = out[unknown].sum()
     if total > 0:
-        out[unknown] /= total
+        out[unknown] *= unknown_weight / total
     return out
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_xce.learning.appearance import APPEARANCE_SIZE
 from napari_xce.learning.trunk import (
     CONTEXT_CHANNELS,
     GRID_CHANNELS,
-    GRID_STRIDE,
     SHALLOW_CHANNELS,
     ConvBlock,
     Features,
@@ -26,11 +25,8 @@ from napari_xce.learning.trunk import (
 
 #: Length of the vector that describes a cell.
 EMBEDDING_SIZE = 32
-#: Optical density of red, green and blue in the grid cell and around it.
-COLOUR_SIZE = 6
-#: Length of the vector that tells kinds of cells apart: embedding, then colour. The embedding has
-#: learnt to overlook stain, which is what tells a positive from a negative nucleus.
-KIND_SIZE = EMBEDDING_SIZE + COLOUR_SIZE
+#: Length of the vector that tells kinds of cells apart: embedding, then appearance.
+KIND_SIZE = EMBEDDING_SIZE + APPEARANCE_SIZE
 #: Length of the vector of a grid cell: what tells kinds apart, then grid features.
 CELL_SIZE = KIND_SIZE + GRID_CHANNELS
 #: Channels of the decoder features from which the mask is read.
@@ -80,24 +76,6 @@ class Proposer(nn.Module):
         box = self.box(features.grid)  # (B, 4, h, w)
         around = torch.cat([features.grid, double(features.context)], 1)
         return Proposals(box[:, :1], box[:, 1:3], box[:, 3:], self.embed(around))
-
-
-def cell_colour(pixels: Tensor) -> Tensor:
-    """Return the optical density of each grid cell and of the 3 x 3 cells around it.
-
-    Parameters
-    ----------
-    pixels : Tensor, float, shape (B, 3, H, W)
-        RGB, 0..1.
-
-    Returns
-    -------
-    Tensor, float32, shape (B, COLOUR_SIZE, H / 4, W / 4)
-    """
-    density = -torch.log((pixels.float() * 255.0 + 1.0) / 256.0)
-    here = F.avg_pool2d(density, GRID_STRIDE)
-    around = F.avg_pool2d(here, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.cat([here, around], 1)
 
 
 class MaskDecoder(nn.Module):

@@ -27,7 +27,7 @@ RING_RADIUS, NOT_NEAR = 0.65, 0.45
 #: Proposals less likely than this to be nuclei teach nothing.
 LEAST_OBJECT = 0.25
 #: Unannotated rows used in one fit; more change nothing but the time.
-MOST_UNANNOTATED = 6000
+MOST_UNANNOTATED = 2000
 #: Tiles whose proposals are remembered; those with annotations are never forgotten.
 MOST_TILES = 400
 

@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from napari_xce.errors import ModelError
+from napari_xce.learning.appearance import cell_appearance
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.heads import (
     CELL_SIZE,
@@ -29,15 +30,16 @@ from napari_xce.learning.heads import (
     Proposer,
     UNetHead,
     YolloHead,
-    cell_colour,
 )
 from napari_xce.learning.shipped import ShippedModel
 from napari_xce.learning.trunk import Features, Trunk, double
 
 Head = Literal["yollo", "unet"]
+#: Classes of cells that the trunk proposes, and those that are read from the grid.
+Kind = Literal["proposed", "dense"]
 #: Objectness logit to log-odds that a proposal is a nucleus: fitted on the training patients.
 OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.8, 1.1
-FORMAT = "napari-xce model 1"
+FORMAT = "napari-xce model 2"
 _FLOOR = 1e-4
 
 
@@ -69,7 +71,7 @@ class ClassLayers:
     Attributes
     ----------
     kind_weight, kind_bias : Tensor, float32, (P + 1, KIND_SIZE), (P + 1,)
-        "Other" and the P proposed classes, on embedding and colour.
+        "Other" and the P proposed classes, on embedding and appearance.
     dense_weight, dense_bias : Tensor, float32, (D + 1, CELL_SIZE), (D + 1,)
         "Other" and the D dense classes, on cell vectors.
     proposed, dense : list of int
@@ -84,15 +86,14 @@ class ClassLayers:
     proposed: list[int] = field(default_factory=list)
     dense: list[int] = field(default_factory=list)
 
-    def set_proposed(self, classes: list[int], fit: ClickModel | None) -> None:
-        """Take over a fit on embedding and colour."""
-        self.proposed = classes
-        self.kind_weight, self.kind_bias = _as_tensors(fit, KIND_SIZE)
-
-    def set_dense(self, classes: list[int], fit: ClickModel | None) -> None:
-        """Take over a fit on cell vectors."""
-        self.dense = classes
-        self.dense_weight, self.dense_bias = _as_tensors(fit, CELL_SIZE)
+    def set(self, kind: Kind, classes: list[int], fit: ClickModel | None) -> None:
+        """Take over a fit of the classes of one kind; None where there are none."""
+        if kind == "proposed":
+            self.proposed = classes
+            self.kind_weight, self.kind_bias = _as_tensors(fit, KIND_SIZE)
+        else:
+            self.dense = classes
+            self.dense_weight, self.dense_bias = _as_tensors(fit, CELL_SIZE)
 
 
 def _as_tensors(fit: ClickModel | None, size: int) -> tuple[Tensor, Tensor]:
@@ -145,9 +146,9 @@ class CellModel(nn.Module):
         """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""
         features: Features = self.trunk(pixels)
         proposals: Proposals = self.proposer(features)
-        cells = torch.cat(
-            [proposals.embedding.float(), cell_colour(pixels), features.grid.float()], 1
-        )
+        nucleus = object_probability(proposals.objectness)
+        appearance = cell_appearance(pixels, nucleus, proposals.size)
+        cells = torch.cat([proposals.embedding.float(), appearance, features.grid.float()], 1)
         if not with_mask:
             return Tiles(Proposals(*(p.float() for p in proposals)), cells, None, None)
         mask_features, nucleus = self.mask(features)

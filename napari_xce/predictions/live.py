@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,34 +21,39 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor
 
-from napari_xce.annotations.records import MASK, POINT, REGION, REJECTION, Annotations
-from napari_xce.errors import SlideError
-from napari_xce.learning.calibration import calibrate, threshold_of
-from napari_xce.learning.click_learner import ClickModel, fit_clicks
+from napari_xce.annotations.records import REGION, Annotations
+from napari_xce.learning.appearance import APPEARANCE_SIZE
+from napari_xce.learning.calibration import Calibrated, calibrate, threshold_of
+from napari_xce.learning.click_learner import DENSE_RIDGE, RIDGE, ClickModel
 from napari_xce.learning.devices import Device, best_device
-from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
-from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
-from napari_xce.learning.model import CellModel, Head
+from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFERENCE_DIAMETER
+from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
+from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
-from napari_xce.learning.targets import Said
-from napari_xce.learning.trainer import CROP_SIZE, CropExample, Trainer
+from napari_xce.learning.trainer import Trainer
+from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
 from napari_xce.predictions.tiles import Tile
 
 log = logging.getLogger(__name__)
 
-#: Every so many clicks of a class one is held out from fine-tuning, to judge it.
-HOLD_OUT_EVERY = 4
-#: Crops in one fine-tuning run; the newest clicks come first.
-MOST_CROPS = 96
 #: Steps after which a fine-tuned copy is judged.
 STEPS_PER_TRIAL = 120
 #: Tiles of a reviewed region that are looked at; their negatives are plenty.
 MOST_REGION_TILES = 32
 #: Places looked at around each click.
 RING_POINTS = 8
-SPOTS = (POINT, REJECTION, MASK)
+#: Emphases of the two parts of a cell's vector, embedding and appearance, to choose from: on a
+#: tissue that the embedding knows it says more, on another one appearance does.
+EMPHASES: dict[Kind, list[NDArray[np.float64]]] = {
+    "proposed": [
+        np.repeat(parts, (EMBEDDING_SIZE, APPEARANCE_SIZE))
+        for parts in ((0.7, 0.7), (1.0, 0.4), (0.3, 1.0))
+    ],
+    "dense": [np.ones(CELL_SIZE)],
+}
+RIDGES: dict[Kind, float] = {"proposed": RIDGE, "dense": DENSE_RIDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class LiveModel:
         self._pool = CellPool()
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
-        self._fits: dict[str, ClickModel] = {}
+        self._fits: dict[Kind, Calibrated] = {}
         self._learnt_from = "nothing"
         self._trainer: Trainer | None = None
         self._rng = np.random.default_rng(0)
@@ -242,13 +247,10 @@ class LiveModel:
         rows = self._memory.training_rows(self._said, self.model.classes, self._rng)
         if not (rows.proposed or rows.dense or self._fits):
             return False
-        layers = self.model.layers
         self.model.reset_heads()
         self.thresholds = {}
-        layers.set_proposed(
-            rows.proposed, self._fit("proposed", _kinds_only(rows.objects), rows.proposed)
-        )
-        layers.set_dense(rows.dense, self._fit("dense", rows.ground, rows.dense))
+        for kind, part, members in _by_kind(rows):
+            self.model.layers.set(kind, members, self._fit(kind, part, members))
         self.revision += 1
         self._learnt_from = self._digest()
         return bool(rows.proposed or rows.dense)
@@ -264,7 +266,7 @@ class LiveModel:
             return ""
         said = self._said
         digest = hashlib.sha256()
-        labels = self._label_indices(said.labels)  # numbers, as a class may get another name
+        labels = label_indices(said.labels, self.model.classes)  # a class may get another name
         aside = np.flatnonzero(said.set_aside)
         for part in (said.slides, said.kinds, labels, said.points, aside):
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -273,24 +275,30 @@ class LiveModel:
                 digest.update(np.ascontiguousarray(polygon).tobytes())
         return digest.hexdigest()
 
-    def _fit(self, kind: str, rows: Rows, members: list[int]) -> ClickModel | None:
+    def _fit(self, kind: Kind, rows: Rows, members: list[int]) -> ClickModel | None:
         """Fit and calibrate the classes of one kind, beginning at the former fit."""
         if not members:
             self._fits.pop(kind, None)
             return None
-        start = self._fits.get(kind)
-        fit = fit_clicks(rows.vectors, rows.labels, rows.weights, len(members), start=start)
-        self._fits[kind] = fit
-        for k, threshold in zip(members, calibrate(rows, fit, len(members)), strict=True):
+        before = self._fits.get(kind)
+        found = calibrate(
+            rows, len(members), EMPHASES[kind], RIDGES[kind], before.fit if before else None
+        )
+        self._fits[kind] = found
+        for k, threshold in zip(members, found.thresholds, strict=True):
             self.thresholds[self.model.classes[k]] = threshold
-        return fit
+        return found.fit
 
     # ---- speed 3: fine-tuning
 
     def train_step(self) -> float | None:
         """Take one fine-tuning step; None when there is nothing (more) to gain."""
         if self._trainer is None:
-            crops = self._crops()
+            if self._said is None or not self.has_learnt:
+                return None
+            crops = cut_crops(
+                self._said, self._slides.values(), self.model.classes, self.model.layers.dense
+            )
             if not crops:
                 return None
             self._trainer = Trainer(self._blind(), crops, self.device, seed=self.revision)
@@ -306,23 +314,15 @@ class LiveModel:
         held_out = np.zeros(len(said), bool)
         for id in self._slides:
             on_slide = np.flatnonzero(said.slides == id)
-            held_out[on_slide[sorted(_held_out(said.of_slide(id)))]] = True
+            held_out[on_slide[sorted(held_out_clicks(said.of_slide(id)))]] = True
         rows = self._memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
-        if (rows.proposed, rows.dense) != (layers.proposed, layers.dense):
+        if (rows.proposed, rows.dense) != (layers.proposed, layers.dense) or not self._fits:
             return self.model  # promoted before, so blind already, or too few clicks to tell
         blind = copy.deepcopy(self.model)
-        for kind, fitted, classes in (
-            ("proposed", _kinds_only(rows.objects), rows.proposed),
-            ("dense", rows.ground, rows.dense),
-        ):
-            if classes:
-                start = self._fits.get(kind)
-                fit = fit_clicks(
-                    fitted.vectors, fitted.labels, fitted.weights, len(classes), start=start
-                )
-                (blind.layers.set_proposed if kind == "proposed" else blind.layers.set_dense)(
-                    classes, fit
-                )
+        for kind, part, members in _by_kind(rows):
+            if members:
+                fit = self._fits[kind].refit(part, len(members), RIDGES[kind])
+                blind.layers.set(kind, members, fit)
         return blind
 
     @property
@@ -348,77 +348,6 @@ class LiveModel:
             self.revision += 1
         log.info("fine-tuned copy %s: %s", "promoted" if better else "not promoted", words)
         return Trial(better, words)
-
-    def _crops(self) -> list[CropExample]:
-        """Cut crops around the clicks, each with everything said inside it.
-
-        A crop that reaches into a region set aside is left out: its pixels are not for learning.
-        """
-        if self._said is None or not (self.model.layers.proposed or self.model.layers.dense):
-            return []
-        crops = []
-        for id, work in self._slides.items():
-            said = self._said.of_slide(id)
-            spots = [i for i in range(len(said)) if said.kinds[i] in SPOTS]
-            held_out = _held_out(said)
-            points = work.grid.to_working(said.points[spots]) if spots else np.empty((0, 2))
-            covered = np.zeros(len(spots), bool)
-            aside = _boxes(work, said.regions(set_aside=True))
-            for i in reversed(range(len(spots))):
-                corner = np.round(points[i] - CROP_SIZE / 2).astype(int)
-                if not covered[i] and not _meets(corner, aside):
-                    inside = ((points >= corner) & (points < corner + CROP_SIZE)).all(1)
-                    middle = (np.abs(points - points[i]) < CROP_SIZE / 3).all(1)
-                    covered |= inside & middle
-                    try:
-                        crop = self._crop(work, said, spots, points, corner, inside, held_out)
-                    except SlideError as error:  # the other clicks can still be trained on
-                        log.warning("a crop of %s is left out: %s", work.slide.name, error)
-                    else:
-                        crops.append(crop)
-                if len(crops) == MOST_CROPS:
-                    return crops
-        return crops
-
-    def _crop(
-        self,
-        work: SlideAtWork,
-        said: Annotations,
-        spots: list[int],
-        points: NDArray[np.float64],
-        corner: NDArray[np.int64],
-        inside: NDArray[np.bool_],
-        held_out: set[int],
-    ) -> CropExample:
-        """Read one crop and put together what was said in it."""
-        chosen = [spots[i] for i in np.flatnonzero(inside)]
-        labels = self._label_indices(said.labels[chosen])
-        dense = {k + 1 for k in self.model.layers.dense}
-        return CropExample(
-            work.read(int(corner[0]), int(corner[1]), CROP_SIZE, CROP_SIZE),
-            Said(
-                points[inside] - corner,
-                labels,
-                np.isin(labels, list(dense)) & (said.kinds[chosen] == POINT),
-                [
-                    (work.grid.to_working(polygon) - corner, int(label))
-                    for i, label in zip(chosen, labels, strict=True)
-                    if (polygon := said.polygons[i]) is not None
-                ],
-                [
-                    work.grid.to_working(polygon) - corner
-                    for polygon in said.regions().polygons
-                    if polygon is not None
-                ],
-                REFERENCE_DIAMETER,
-            ),
-            np.array([k for k, i in enumerate(chosen) if i in held_out], int),
-        )
-
-    def _label_indices(self, names: Iterable[str]) -> NDArray[np.int64]:
-        """Return 0 for background (or a class that is gone), k + 1 for class k."""
-        index = {name: k + 1 for k, name in enumerate(self.model.classes)}
-        return np.array([index.get(str(name), 0) for name in names], np.int64)
 
     # ---- answers
 
@@ -518,27 +447,8 @@ def _probabilities(
     return out
 
 
-def _held_out(said: Annotations) -> set[int]:
-    """Choose every fourth click of each class, in the order they were made."""
-    chosen: set[int] = set()
-    clicks = said.kinds == POINT
-    for label in np.unique(said.labels[clicks]):
-        of_label = np.flatnonzero(clicks & (said.labels == label))
-        chosen.update(of_label[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY].tolist())
-    return chosen
-
-
-def _boxes(work: SlideAtWork, regions: Annotations) -> NDArray[np.float64]:
-    """Return the boxes around regions, working pixels, shape (M, 2, 2): lowest, highest (y, x)."""
-    corners = [work.grid.to_working(p) for p in regions.polygons if p is not None]
-    return np.array([(c.min(0), c.max(0)) for c in corners]).reshape(-1, 2, 2)
-
-
-def _meets(corner: NDArray[np.int64], boxes: NDArray[np.float64]) -> bool:
-    """Tell whether a crop shares a pixel with one of the boxes."""
-    return bool(((boxes[:, 0] < corner + CROP_SIZE) & (boxes[:, 1] >= corner)).all(1).any())
-
-
-def _kinds_only(rows: Rows) -> Rows:
-    """Return rows with the part of the vectors that tells kinds apart."""
-    return Rows(rows.vectors[:, :KIND_SIZE], rows.labels, rows.weights)
+def _by_kind(rows: TrainingRows) -> list[tuple[Kind, Rows, list[int]]]:
+    """Return the rows of each kind of classes, with the part of the vectors it is learnt on."""
+    objects = rows.objects
+    kinds = Rows(objects.vectors[:, :KIND_SIZE], objects.labels, objects.weights)
+    return [("proposed", kinds, rows.proposed), ("dense", rows.ground, rows.dense)]

@@ -45,6 +45,6 @@ def model() -> CellModel:
     """Return a model of one proposed, one dense and one class without a click."""
     torch.manual_seed(0)
     made = CellModel.from_shipped(["lymphocyte", "red cell", "new"])
-    made.layers.set_proposed([0], learnt(KIND_SIZE, 6.0, 1))
-    made.layers.set_dense([1], learnt(CELL_SIZE, 0.0, 2))
+    made.layers.set("proposed", [0], learnt(KIND_SIZE, 6.0, 1))
+    made.layers.set("dense", [1], learnt(CELL_SIZE, 0.0, 2))
     return made

@@ -3,8 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_xce.learning.calibration import DEFAULT, HIGHEST, LOWEST, calibrate
-from napari_xce.learning.click_learner import UNANNOTATED, fit_clicks
+from napari_xce.learning.calibration import (
+    DEFAULT,
+    HIGHEST,
+    LOWEST,
+    calibrate,
+    expected_f1_threshold,
+    share_of_none,
+    threshold_of,
+)
+from napari_xce.learning.click_learner import UNANNOTATED
 from napari_xce.learning.memory import Rows
 
 
@@ -20,9 +28,7 @@ def clicks_among_unknowns(apart, n_clicks=10, weight=1.0, n_classes=1, seed=0):
 
 
 def thresholds_of(rows, n_classes=1):
-    return calibrate(
-        rows, fit_clicks(rows.vectors, rows.labels, rows.weights, n_classes), n_classes
-    )
+    return calibrate(rows, n_classes, [np.ones(rows.vectors.shape[1])]).thresholds
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0, 3.0, 30.0])
@@ -30,10 +36,6 @@ def test_thresholds_lie_within_their_bounds(apart):
     thresholds = thresholds_of(clicks_among_unknowns(apart, n_classes=3), 3)
     assert len(thresholds) == 3
     assert all(LOWEST <= t <= HIGHEST for t in thresholds)
-
-
-def test_single_click_gets_the_default():
-    assert thresholds_of(clicks_among_unknowns(5.0, n_clicks=1)) == [DEFAULT]
 
 
 def test_class_of_one_click_beside_one_of_many_gets_the_default():
@@ -57,10 +59,93 @@ def test_clicks_on_doubtful_objects_get_a_lower_threshold():
 
 
 def test_threshold_is_half_the_median_left_out_score():
-    rows = clicks_among_unknowns(4.0, n_clicks=3)  # as many folds as clicks: each left out alone
-    scores = []
-    for click in np.flatnonzero(rows.labels == 1):
-        keep = np.arange(len(rows.labels)) != click
-        fit = fit_clicks(rows.vectors[keep], rows.labels[keep], rows.weights[keep], 1)
-        scores.append(fit.probabilities(rows.vectors[[click]])[0, 1])
-    assert thresholds_of(rows) == pytest.approx([np.median(scores) / 2], abs=2e-3)
+    assert threshold_of(np.array([0.2, 0.9, 0.6])) == pytest.approx(0.3)
+    assert threshold_of(np.array([])) == DEFAULT
+    assert threshold_of(np.array([0.01])) == LOWEST
+    assert threshold_of(np.array([1.0, 1.4])) == HIGHEST
+
+
+def test_threshold_of_the_highest_expected_f1_parts_sure_from_unlikely():
+    p = np.repeat([0.99, 0.01], [20, 80])
+    assert 0.01 < expected_f1_threshold(p, np.ones(100)) <= 0.6
+
+
+def test_share_of_none_is_worked_by_hand():
+    # half look like clicks (0.1), half like nothing clicked (0.9)
+    p_other = np.repeat([0.1, 0.9], 50)
+    assert share_of_none(p_other, np.ones(100), 0.1) == pytest.approx(0.5)
+    assert share_of_none(np.full(100, 0.1), np.ones(100), 0.1) == 0.0
+    assert share_of_none(np.full(100, 0.9), np.ones(100), 0.1) == 1.0
+    assert share_of_none(p_other, np.zeros(100), 0.1) == 0.0
+
+
+def covered(n_unknown_others, seed=0):
+    """Return clicks of two kinds among unknowns of both and of a third that nobody clicked."""
+    rng = np.random.default_rng(seed)
+    kinds = np.repeat([1, 2, 3], [150, 150, n_unknown_others])
+    vectors = (8.0 * np.eye(4)[kinds] + rng.normal(size=(len(kinds), 4))).astype(np.float32)
+    labels = np.full(len(kinds), UNANNOTATED)
+    for kind in (1, 2):
+        labels[np.flatnonzero(kinds == kind)[:10]] = kind
+    return Rows(vectors, labels, np.ones(len(kinds))), kinds
+
+
+def test_unknown_weighs_little_once_the_classes_cover_it():
+    weights = [calibrate(covered(n)[0], 2, [np.ones(4)]).unknown_weight for n in (0, 300)]
+    assert weights[0] < 0.3
+    assert weights[1] == 1.0
+
+
+def test_third_kind_is_called_none_of_two():
+    rows, kinds = covered(300)
+    p = calibrate(rows, 2, [np.ones(4)]).fit.probabilities(rows.vectors)
+    assert (p[kinds == 3].argmax(1) == 0).mean() > 0.9
+
+
+def test_emphasis_that_ranks_left_out_clicks_higher_is_chosen():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, UNANNOTATED], [20, 400])
+    vectors = rng.normal(size=(420, 40)).astype(np.float32)
+    vectors[:20, 0] += 3.0  # one telling number among noise
+    telling, noise = np.full(40, 0.1), np.ones(40)
+    telling[0], noise[0] = 1.0, 0.1
+    rows = Rows(vectors, labels, np.ones(420))
+    assert calibrate(rows, 1, [noise, telling]).emphasis is telling
+    assert calibrate(rows, 1, [telling, noise]).emphasis is telling
+
+
+def test_first_emphasis_stays_where_nothing_tells_them_apart():
+    rows = clicks_among_unknowns(3.0)
+    first, second = np.ones(4), np.ones(4)
+    assert calibrate(rows, 1, [first, second]).emphasis is first
+
+
+@pytest.mark.parametrize(
+    ("labels", "vectors"),
+    [
+        pytest.param([1] + [-1] * 9, None, id="one click"),
+        pytest.param([1] * 4 + [-1] * 6, "same", id="all on one pixel"),
+        pytest.param([2] * 4 + [-1] * 6, None, id="class with no clicks"),
+        pytest.param([1, 2, 1, 2], None, id="nothing unknown"),
+        pytest.param([1, 1, 0, 0], None, id="only clicks and rejections"),
+    ],
+)
+def test_meagre_clicks_give_finite_answers(labels, vectors):
+    rng = np.random.default_rng(0)
+    labels = np.array(labels)
+    n_classes = max(labels.max(), 1)
+    x = np.ones((len(labels), 3)) if vectors == "same" else rng.normal(size=(len(labels), 3))
+    rows = Rows(x.astype(np.float32), labels, np.ones(len(labels)))
+    found = calibrate(rows, n_classes, [np.ones(3), np.array([1.0, 0.5, 0.5])])
+    assert np.isfinite(found.fit.probabilities(x)).all()
+    assert all(LOWEST <= t <= HIGHEST for t in found.thresholds)
+
+
+def test_order_of_the_rows_does_not_matter():
+    rows = clicks_among_unknowns(2.0, n_clicks=5, n_classes=2)
+    turned = Rows(rows.vectors[::-1], rows.labels[::-1], rows.weights[::-1])
+    one, other = (calibrate(r, 2, [np.ones(5)]) for r in (rows, turned))
+    np.testing.assert_allclose(one.thresholds, other.thresholds, atol=0.02)
+    np.testing.assert_allclose(
+        one.fit.probabilities(rows.vectors), other.fit.probabilities(rows.vectors), atol=0.01
+    )

@@ -12,11 +12,13 @@ from napari_xce.learning.augment import Crop
 from napari_xce.learning.datasets import LabelledImage
 from napari_xce.learning.pretrain import (
     Loss,
+    Run,
     Sources,
     centre_loss,
     collate,
     make_card,
     prefetched,
+    read_sources,
     train,
 )
 from napari_xce.learning.shipped import ShippedModel
@@ -64,7 +66,7 @@ def crop(points, labels=None, diameters=None, mask=None):
 
 
 def test_few_steps_give_weights_that_can_be_loaded(tmp_path):
-    model = train(images(), steps=3, seed=0, log=tmp_path / "log.jsonl")
+    model = train(images(), steps=3, seed=0, out=tmp_path)
     assert all(torch.isfinite(t).all() for t in model.state_dict().values())
     model.save(tmp_path / "weights.safetensors")
     back = ShippedModel.load(tmp_path / "weights.safetensors")
@@ -73,8 +75,7 @@ def test_few_steps_give_weights_that_can_be_loaded(tmp_path):
 
 def test_same_seed_gives_the_same_weights(tmp_path):
     one, other, third = (
-        train(images(), steps=3, seed=seed, log=tmp_path / "log.jsonl").state_dict()
-        for seed in (5, 5, 6)
+        train(images(), steps=3, seed=seed, out=tmp_path).state_dict() for seed in (5, 5, 6)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert any(not torch.equal(one[name], third[name]) for name in one)
@@ -83,17 +84,43 @@ def test_same_seed_gives_the_same_weights(tmp_path):
 def test_fault_in_making_a_crop_ends_the_training():
     sources = Sources({"brca": [image()]}, seed=0)
 
-    def broken():
+    def broken(rng):
         raise ValueError("no such stain")
 
     sources.crop = broken  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="no such stain"):
-        next(prefetched(sources, 50))
+        next(prefetched(sources, range(1, 51)))
 
 
 @pytest.mark.parametrize("steps", [1, 3, 30])
 def test_as_many_batches_are_made_as_steps(steps):
-    assert sum(1 for _ in prefetched(Sources(images(), seed=0), steps)) == steps
+    assert sum(1 for _ in prefetched(Sources(images(), seed=0), range(1, steps + 1))) == steps
+
+
+def test_stopped_run_goes_on_to_the_same_weights(tmp_path):
+    sources = Sources(images(), seed=0)
+    torch.manual_seed(0)
+    whole = Run(4)
+    torch.manual_seed(0)
+    first, second = Run(4), Run(4)
+    for step in (1, 2):
+        whole.step(sources.batch(step), step)
+        first.step(sources.batch(step), step)
+    first.save(tmp_path / "run.safetensors", 2)
+    assert second.resume(tmp_path / "run.safetensors") == 2
+    for step in (3, 4):
+        whole.step(sources.batch(step), step)
+        second.step(sources.batch(step), step)
+    expected, found = whole.average.state_dict(), second.average.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_run_without_a_file_begins_at_the_beginning(tmp_path):
+    assert Run(4).resume(tmp_path / "run.safetensors") == 0
+
+
+def test_data_set_left_out_is_not_read(shared_data):
+    assert set(read_sources(shared_data, "dsb")) == {"brca", "cbc"}
 
 
 def test_targets_of_a_crop_are_worked_by_hand():

@@ -31,7 +31,7 @@ def trust_nuclei(model, bias):
     """Let the first class be any nucleus (bias high) or none (bias low)."""
     weight = np.zeros((2, KIND_SIZE))
     fit = ClickModel(weight[0], weight[0] + 1, weight, np.array([0.0, bias]))
-    model.layers.set_proposed([0], fit)
+    model.layers.set("proposed", [0], fit)
     return model
 
 

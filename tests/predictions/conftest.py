@@ -31,7 +31,9 @@ def nuclei_model() -> CellModel:
     """Return a model of one class that every nucleus is of."""
     model = CellModel.from_shipped(["nucleus"])
     zeros = np.zeros((2, KIND_SIZE))
-    model.layers.set_proposed([0], ClickModel(zeros[0], zeros[0] + 1, zeros, np.array([0.0, 30.0])))
+    model.layers.set(
+        "proposed", [0], ClickModel(zeros[0], zeros[0] + 1, zeros, np.array([0.0, 30.0]))
+    )
     return model
 
 

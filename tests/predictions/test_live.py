@@ -8,10 +8,12 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_xce.evaluation import score_detections
-from napari_xce.learning.calibration import DEFAULT
+from napari_xce.learning.calibration import HIGHEST, LOWEST
 from napari_xce.learning.datasets import read_cbc_boxes
 from napari_xce.learning.trainer import MOST_FAILURES, Judgement, Trainer
+from napari_xce.predictions import crops as crops_module
 from napari_xce.predictions import live as live_module
+from napari_xce.predictions.crops import cut_crops
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.live import LiveModel
 from napari_xce.predictions.predictor import SlideAtWork
@@ -46,6 +48,12 @@ def live(picture, cpu):
     made = LiveModel(["blue", "brown"], device=cpu)
     made.set_slide(at_work(picture))
     return made
+
+
+def crops_of(live):
+    """Cut the crops that fine-tuning would learn on."""
+    model = live.model
+    return cut_crops(live._said, live._slides.values(), model.classes, model.layers.dense)
 
 
 def teach(live, annotations, classes=("blue", "brown")):
@@ -85,7 +93,7 @@ def test_one_click_is_enough_to_learn(live):
     assert teach(live, said(*clicks("blue", BLUE[:1])))
     assert live.has_learnt
     assert live.revision == 1
-    assert live.thresholds == {"blue": DEFAULT}
+    assert LOWEST <= live.thresholds["blue"] <= HIGHEST
     cells = predict_all(live)
     score_of_blue, score_of_brown = mean_score(cells, BLUE), mean_score(cells, BROWNS)
     assert mean_score(cells, BLUE[:1]) > live.thresholds["blue"]
@@ -270,7 +278,7 @@ def test_training_rests_when_trial_after_trial_fails(live, monkeypatch):
 
 
 def test_only_so_many_crops_are_read(live, monkeypatch):
-    monkeypatch.setattr(live_module, "MOST_CROPS", 3)
+    monkeypatch.setattr(crops_module, "MOST_CROPS", 3)
     rng = np.random.default_rng(0)
     teach(live, said(*clicks("blue", rng.uniform(0, SIDE, (60, 2)))))
     reads, read = [], SlideAtWork.read
@@ -377,7 +385,7 @@ def test_region_set_aside_hides_its_clicks_from_learning(live):
     aside = region((180.0, 0.0), (400.0, 400.0), set_aside=True)
     upper, lower = BLUE[BLUE[:, 0] < 180], BLUE[BLUE[:, 0] > 180]
     teach(live, together(said(*clicks("blue", upper)), aside))
-    known, crops = live._digest(), live._crops()
+    known, crops = live._digest(), crops_of(live)
     assert crops
     teach(live, together(said(*clicks("blue", upper), *clicks("blue", lower, 100)), aside))
     assert live._digest() == known

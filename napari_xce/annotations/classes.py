@@ -15,8 +15,10 @@ from napari_xce.errors import SessionError
 
 KEYS = tuple("123456789")
 
-# Okabe & Ito, "Color Universal Design" (2008), without black: told apart by the colour-blind too.
-OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+# After Okabe & Ito, "Color Universal Design" (2008): told apart by the colour-blind too. Their
+# green, blue, vermillion and purple are changed, because some eyes do not see those on the pink and
+# violet of H&E; tests/annotations/test_palette.py holds both.
+PALETTE = ("#e69f00", "#56b4e9", "#00a868", "#f0e442", "#0000cc", "#b33c00", "#99ffcc")
 _GOLDEN_RATIO = 0.618034  # as a step in hue it never comes back to where it was
 
 
@@ -246,8 +248,8 @@ def _next_key(classes: list[CellClass]) -> str | None:
 
 
 def _palette() -> Iterator[str]:
-    """Yield distinct colours without end: Okabe-Ito, then hues far apart in three lightnesses."""
-    yield from OKABE_ITO
+    """Yield distinct colours without end: the palette, then hues far apart in three lightnesses."""
+    yield from PALETTE
     hue, number = 0.0, 0
     while True:
         red, green, blue = colorsys.hls_to_rgb(hue, (0.35, 0.65, 0.5)[number % 3], 0.75)

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xce.annotations import CellClass
-from napari_xce.widgets.section import Section, button, swatch
+from napari_xce.widgets.section import Section, button, small_text, swatch
 
 COLOR, NAME, KEY, CLICKS = range(4)
 ROW_PX = 24
@@ -39,12 +39,14 @@ class ClassBox(Section):
     edited = Signal()  # typing is over
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Classes", parent)
+        super().__init__(parent=parent)
         self._classes: list[CellClass] = []
         self._shown: object = None
         self.table = self._build_table()
         self.rows.addWidget(self.table)
-        self.add = button("Add class", "Add a class of cells", self.added.emit)
+        self.empty = small_text("The kinds of cells to find are named here, once a slide is open.")
+        self.rows.addWidget(self.empty)
+        self.add = button("Add &class", "Add a class of cells", self.added.emit)
         self.recolor = button("Colour…", "Change the colour of the class", self._pick_color)
         self.delete = button(
             "Delete", "Delete the class and its clicks (Ctrl+Z brings them back)", self._delete
@@ -69,8 +71,11 @@ class ClassBox(Section):
             names = [found.name for found in ordered]
             if current in names:
                 self.table.selectRow(names.index(current))
+        self.table.setVisible(bool(ordered))
+        self.empty.setVisible(not ordered)
         self.table.setFixedHeight(ROW_PX * (min(len(ordered), MAX_ROWS) + 1) + 4)
         own = current is not None and current not in self._background()
+        self.add.setEnabled(bool(ordered))
         self.recolor.setEnabled(bool(ordered))
         self.delete.setEnabled(own)
 
@@ -94,9 +99,15 @@ class ClassBox(Section):
         table.setShowGrid(False)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
+        table.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked
+            | QAbstractItemView.EditTrigger.EditKeyPressed
+        )
+        table.setTabKeyNavigation(False)
+        table.setAccessibleName("Classes")
+        table.setToolTip("The chosen row is the class of the next click")
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are the canvas's
+        table.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a mouse click keys are the canvas's
         table.itemDelegate().closeEditor.connect(lambda *_: self.edited.emit())
         header = table.horizontalHeader()
         header.setFixedHeight(ROW_PX)
@@ -113,7 +124,7 @@ class ClassBox(Section):
         own = found.id != 0
         look = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
         edit = look | Qt.ItemFlag.ItemIsEditable
-        tip = "Double-click to change" if own else "Click here what is not a cell of any class"
+        tip = "Double-click to change (F2)" if own else "Click here what is not a cell of any class"
         texts = ["", found.name, found.key or ("0" if not own else ""), str(clicks)]
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)

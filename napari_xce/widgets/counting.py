@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_xce.predictions.detections import Box
     from napari_xce.viewer.binding import Binding
 
+NOTHING_YET = "Nothing is predicted yet: click a few cells and press Learn."
 MANY_TILES = 4000  # so many tiles in view are not gone through one by one
 
 
@@ -27,7 +28,7 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
     predictions = session.predictions.get(binding.slide_id)
     own = [found for found in session.classes if found.id != 0]
     if predictions is None:
-        return [Count(found.name, found.color, 0, None, 0, None) for found in own], ""
+        return [Count(found.name, found.color, 0, None, 0, None) for found in own], NOTHING_YET
     store, grid = predictions.detections, predictions.grid
     thresholds = dict(session.thresholds)
     in_view = store.counts(thresholds, binding.box) if binding.box is not None else {}
@@ -48,7 +49,9 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
     ]
     total = grid.rows * grid.cols
     share = len(done) / total if total else 0.0
-    covered = "" if share >= 1 or not done else f"Slide: {_percent(share)} predicted so far"
+    covered = "" if share >= 1 else f"Slide: {_percent(share)} predicted so far"
+    if not done:
+        covered = NOTHING_YET
     return rows, covered
 
 

@@ -53,7 +53,9 @@ class CountsBox(Fold):
         self.table.setShowGrid(False)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # nothing in it to choose
+        self.table.setAccessibleName("Counts")
+        self.table.setToolTip("Cells found, and cells per mm² of what is predicted")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.table.horizontalHeader()
         header.setFixedHeight(ROW_PX)
@@ -70,6 +72,7 @@ class CountsBox(Fold):
             self.whole_slide.emit,
         )
         self.progress = QProgressBar()
+        self.progress.setToolTip("How much of the slide is predicted")
         self.cancel = button("Cancel", "Stop; what is predicted stays", self.cancelled.emit)
         self.rows.addWidget(self.whole)
         self.add_row(self.progress, self.cancel, stretch=0)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QApplication, QShortcut
 
 from napari_xce.errors import XceError
 from napari_xce.viewer.compat import focus_canvas
@@ -28,6 +29,7 @@ from napari_xce.widgets.face import Face
 if TYPE_CHECKING:
     import napari
 
+    from napari_xce.engine import Message
     from napari_xce.session import Session
 
 TICK_MS = 100
@@ -65,6 +67,8 @@ class AnnotatorDock(Face):
         self._typed = QTimer(self)
         self._typed.setSingleShot(True)  # once Qt itself is done with the focus
         self._typed.timeout.connect(lambda: focus_canvas(self.viewer))
+        self._switch = QShortcut(QKeySequence("F6"), self)
+        self._switch.activated.connect(self._switch_focus)
         self.is_open = False
         annotator, jobs = self.annotator, self._jobs
         self.destroyed.connect(lambda: (jobs.close(), annotator.shutdown()))
@@ -130,7 +134,7 @@ class AnnotatorDock(Face):
 
     def tick(self) -> None:
         """Ask the engine what is new and show it."""
-        for message in self._try(self.annotator.tick) or []:
+        for message in self._messages():
             self._show_message(message)
         for job in self._jobs.finished():
             self._try(lambda job=job: job.show(job.future.result()))
@@ -147,6 +151,14 @@ class AnnotatorDock(Face):
         self._show_visible()
         self._show_step()
 
+    def _messages(self) -> list[Message]:
+        """Return what the engine says; what goes wrong at every tick is told once."""
+        try:
+            return self.annotator.tick()
+        except XceError as error:
+            self.show_error_once(str(error))
+            return []
+
     # ---- building
 
     def _connect(self) -> None:
@@ -156,6 +168,7 @@ class AnnotatorDock(Face):
         self.slide.diameter_given.connect(self._give_diameter)
         self.slide.session_chosen.connect(self.open_session)
         self.slide.session_copied.connect(self._copy_session)
+        self.slide.help_wanted.connect(self.show_help)
         self.classes.chosen.connect(self._choose_class)
         self.classes.added.connect(self._add_class)
         self.classes.edited.connect(self._focus_canvas)
@@ -389,13 +402,25 @@ class AnnotatorDock(Face):
         """Give the keys back to the canvas after typing."""
         self._typed.start()
 
+    def _switch_focus(self) -> None:
+        """Take the keys from the canvas to the dock, or back."""
+        if self.isAncestorOf(QApplication.focusWidget() or self):
+            focus_canvas(self.viewer)
+        else:
+            ready = self.learn.toggle.isEnabled()
+            first = self.learn.toggle if ready else self.slide.open
+            first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
     def _drop_ring(self) -> None:
         if self._ring is not None:
             self._ring.close()
             self._ring = None
 
     def _try(self, act: Callable[[], Any]) -> Any:
-        """Do something; an error we raised on purpose is shown in words, and None is returned."""
+        """Do what the user asked for; an error we raised on purpose is shown in words, and None is
+        returned.
+        """
+        self._once.forget()
         try:
             return act()
         except XceError as error:

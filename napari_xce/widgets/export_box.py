@@ -28,7 +28,7 @@ class ExportBox(Fold):
         menu = QMenu(self)
         for words, suffix in FORMATS:
             menu.addAction(words, lambda suffix=suffix: self.ask(suffix))
-        self.export = menu_button("Export…", "Cells, masks or the model, to a file", menu)
+        self.export = menu_button("&Export…", "Cells, masks or the model, to a file", menu)
         self.open = button(
             "Import points…", "Read clicks from GeoJSON (QuPath) or CSV", self._ask_in
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
@@ -28,11 +29,13 @@ from napari_xce.viewer.binding import Hooks
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.annotator import Annotator
 from napari_xce.widgets.class_box import ClassBox
-from napari_xce.widgets.counting import count_cells, freshness
+from napari_xce.widgets.counting import NOTHING_YET, count_cells, freshness
 from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
+from napari_xce.widgets.keyboard import FOCUS, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
+from napari_xce.widgets.once import Once
 from napari_xce.widgets.section import Fold, small_text
 from napari_xce.widgets.show_box import ShowBox
 from napari_xce.widgets.slide_box import SlideBox
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 OPEN_SECTIONS = "open_sections"  # the session's setting: title to whether it is open
 MIN_FOLDS_PX = 120
+HINT_PX = 44
 
 
 class Face(QWidget):
@@ -69,12 +73,15 @@ class Face(QWidget):
         self.annotator = Annotator(viewer, hooks)
         self._inserted = False  # a layer was added since the last tick
         self._learnt = False  # training has nothing more to gain
+        self._once = Once()
         self._counted = 0.0
         self._recount = True
         self._build()
 
     def _build(self) -> None:
+        self.setStyleSheet(FOCUS)
         self.hint = small_text("")
+        self.hint.setMinimumHeight(HINT_PX)  # two lines: nothing below jumps from step to step
         self.hint.setStyleSheet(
             "background: rgba(255, 212, 0, 40); border-left: 4px solid #ffd400; "
             "padding: 6px; font-weight: bold;"
@@ -98,6 +105,8 @@ class Face(QWidget):
         outside.addLayout(pinned)
         outside.addWidget(folds, 1)
         self.setMinimumWidth(320)
+        for before, after in pairwise(tab_stops([*self._pinned(), *self._folds()])):
+            QWidget.setTabOrder(before, after)
 
     def _pinned(self) -> list[QWidget]:
         """Return the groups of the main job, in the order of work; they never scroll away."""
@@ -147,8 +156,13 @@ class Face(QWidget):
             fold.show_open(kept.get(fold.title, fold.is_open))
 
     def show_error(self, sentence: str) -> None:
-        """Show what went wrong, once, in words."""
+        """Show in words what went wrong with what the user asked for."""
         show_error(sentence)
+
+    def show_error_once(self, sentence: str) -> None:
+        """Show what went wrong in the background, which tries again and again."""
+        if self._once.is_new(sentence):
+            show_error(sentence)
 
     def show_note(self, sentence: str) -> None:
         """Show a passing remark in napari's status bar."""
@@ -177,7 +191,7 @@ class Face(QWidget):
             )
         elif isinstance(message, Failed):
             self.counts.show_progress(None)
-            self.show_error(message.message)
+            self.show_error_once(message.message)
         elif isinstance(message, Promoted) and message.message:
             self.show_note(message.message)
 
@@ -225,7 +239,7 @@ class Face(QWidget):
         self._counted, self._recount = time.monotonic(), False
         binding = self.annotator.binding
         if binding is None:
-            self.counts.show_counts([], "")
+            self.counts.show_counts([], NOTHING_YET)
             self.status.show_freshness("")
             return
         rows, covered = count_cells(binding)
@@ -245,6 +259,8 @@ class Face(QWidget):
         annotator = self.annotator
         stands = annotator.session.store.annotations() if annotator.session is not None else ()
         self.learn.show_state(annotator.learning, ready=len(stands) > 0)
+        for fold in self._folds():
+            fold.body.setEnabled(annotator.binding is not None)
         words = next_step(annotator, len(stands), self._learnt)
         if words != self.hint.text():
             self.hint.setText(words)

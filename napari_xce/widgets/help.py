@@ -20,6 +20,7 @@ HELP = """
 <tr><td><b>Ctrl+Z</b></td><td>undo, without limit, also after reopening</td></tr>
 <tr><td><b>Ctrl+Shift+Z</b></td><td>redo</td></tr>
 <tr><td><b>S</b>, <b>P</b></td><td>select and move clicks; back to adding</td></tr>
+<tr><td><b>F6</b></td><td>from the canvas to the dock and back; Tab goes through the dock</td></tr>
 <tr><td><b>?</b></td><td>this help</td></tr>
 </table>
 <p>A predicted cell has the wrong class? Click it with the right one. What you do not click is
@@ -40,5 +41,5 @@ def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
     if not annotator.learning:
         return "2. Press Learn. Then go on clicking: it follows."
     if learnt:
-        return "3. Learnt. To make it better, click where it is wrong, X on false ones, or press N."
-    return "3. Put right what is wrong: click missed cells, X on false ones, N for where to look."
+        return "3. Learnt. Click where it is wrong, X on false ones, N for where to look."
+    return "3. Click missed cells, press X on false ones, N for where to look."

@@ -5,11 +5,12 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_xce.widgets.keyboard import FOCUS
 from napari_xce.widgets.section import Section, button
 
 HEADS = {"yollo": "Detect cells", "unet": "Segment cells"}
-GO = "QPushButton { background: #2e7d32; color: white; font-weight: bold; padding: 6px; }"
-GREY = "QPushButton { font-weight: bold; padding: 6px; }"
+GREY = "QPushButton { font-weight: bold; padding: 6px; } " + FOCUS
+GO = "QPushButton { background: #2e7d32; color: white; } " + GREY
 
 
 class LearnBox(Section):
@@ -22,9 +23,10 @@ class LearnBox(Section):
         super().__init__(parent=parent)
         self._learning = False
         self._shown: tuple[bool, bool] | None = None
-        self.toggle = button("Learn", "", self._toggle)
+        self.toggle = button("Le&arn", "", self._toggle)
         self.head = QComboBox()
-        self.head.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.head.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.head.setAccessibleName("What to learn")
         self.head.setToolTip("Detect marks the centre of each cell; segment also draws its outline")
         for head, words in HEADS.items():
             self.head.addItem(words, head)
@@ -37,7 +39,7 @@ class LearnBox(Section):
         if self._shown == (learning, ready):
             return
         self._shown, self._learning = (learning, ready), learning
-        self.toggle.setText("Pause" if learning else "Learn")
+        self.toggle.setText("P&ause" if learning else "Le&arn")
         self.toggle.setEnabled(learning or ready)
         self.toggle.setStyleSheet(GO if ready and not learning else GREY)
         self.toggle.setToolTip(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -19,10 +19,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_xce.widgets.keyboard import FOCUS
+
 DOT = " · "
-FOLD_HEAD = """
-QToolButton { font-weight: bold; padding: 2px; border: none; text-align: left; }
-"""
+SWATCH_PX = 14
+FOLD_HEAD = (
+    "QToolButton { font-weight: bold; padding: 2px; border: none; text-align: left; } " + FOCUS
+)
 
 
 class Section(QWidget):
@@ -185,10 +188,10 @@ def _add_row(rows: QVBoxLayout, widgets: tuple[QWidget, ...], stretch: int | Non
 
 
 def button(text: str, tip: str, press: Callable[[], object]) -> QPushButton:
-    """Return a push button that does not take the keyboard away from the canvas."""
+    """Return a push button; a click on it does not take the keyboard away from the canvas."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.clicked.connect(lambda checked=False: press())
     return made
 
@@ -197,7 +200,7 @@ def menu_button(text: str, tip: str, menu: QMenu) -> QPushButton:
     """Return a button that opens a menu."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setMenu(menu)
     return made
 
@@ -211,23 +214,27 @@ def small_text(text: str = "", wrap: bool = True) -> QLabel:
 
 
 def swatch(color: str, cross: bool = False) -> QIcon:
-    """Return a square of a colour; with a cross for "not a cell"."""
-    pixmap = QPixmap(14, 14)
-    pixmap.fill(Qt.GlobalColor.transparent)
+    """Return a dot of a colour, sharp also on a scaled screen; with a cross for "not a cell"."""
+    icon = QIcon()
+    for ratio in (1, 2, 3):
+        pixmap = QPixmap(SWATCH_PX * ratio, SWATCH_PX * ratio)
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        _paint_swatch(pixmap, QColor(color), cross)
+        icon.addPixmap(pixmap)
+        icon.addPixmap(pixmap, QIcon.Mode.Selected)  # or Qt tints it in a selected row
+    return icon
+
+
+def _paint_swatch(pixmap: QPixmap, color: QColor, cross: bool) -> None:
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if cross:
-        pen = painter.pen()
-        pen.setColor(QColor(color))
-        pen.setWidth(3)
-        painter.setPen(pen)
+        painter.setPen(QPen(color, 3))
         painter.drawLine(3, 3, 11, 11)
         painter.drawLine(3, 11, 11, 3)
     else:
-        painter.setBrush(QColor(color))
+        painter.setBrush(color)
         painter.setPen(Qt.GlobalColor.white)
         painter.drawEllipse(1, 1, 12, 12)
     painter.end()
-    icon = QIcon(pixmap)
-    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # or Qt tints it in a selected row
-    return icon

@@ -8,6 +8,12 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 from napari_xce.widgets.section import Fold, button, swatch
 
+OVERLAYS = {
+    "heat": "How likely each place is a cell of the current class",
+    "cells": "A ring around each cell found, in the colour of its class",
+    "masks": "The outline of each cell found",
+}
+
 
 class ShowBox(Fold):
     """Check boxes and two sliders."""
@@ -28,14 +34,16 @@ class ShowBox(Fold):
         row.setContentsMargins(0, 0, 0, 0)
         for what, box in self.boxes.items():
             box.setChecked(True)
-            box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            box.setToolTip(OVERLAYS[what])
             box.toggled.connect(lambda on, what=what: self.toggled.emit(what, on))
             row.addWidget(box)
         row.addStretch(1)
         self.rows.addLayout(row)
         self.threshold, self.value = _slider(
+            "Score",
             "A cell of the class chosen above is shown from this score on. The default is set by "
-            "the model from your clicks."
+            "the model from your clicks.",
         )
         self.threshold.valueChanged.connect(self._move_threshold)
         self.reset = button("Default", "Back to the model's own threshold", self._reset)
@@ -44,7 +52,7 @@ class ShowBox(Fold):
         self.whose.setStyleSheet("padding: 0px;")
         row = (self.whose, QLabel("Score ≥"), self.threshold, self.value, self.reset)
         self.add_row(*row, stretch=2)
-        self.opacity, percent = _slider("How strongly the overlays cover the slide")
+        self.opacity, percent = _slider("Opacity", "How strongly the overlays cover the slide")
         self.opacity.setValue(80)
         self.opacity.valueChanged.connect(lambda value: percent.setText(f"{value} %"))
         self.opacity.valueChanged.connect(lambda value: self.opacity_moved.emit(value / 100))
@@ -59,7 +67,9 @@ class ShowBox(Fold):
     def show_masks_possible(self, possible: bool) -> None:
         """Masks exist only while segmenting."""
         self.boxes["masks"].setEnabled(possible)
-        self.boxes["masks"].setToolTip("" if possible else "Choose “Segment cells” for masks")
+        self.boxes["masks"].setToolTip(
+            OVERLAYS["masks"] if possible else "Choose “Segment cells” for masks"
+        )
 
     def show_threshold(self, color: str | None, threshold: float, by_hand: bool) -> None:
         """Show the threshold of the current class, which has this colour; background has none."""
@@ -79,11 +89,12 @@ class ShowBox(Fold):
         self.threshold_reset.emit()
 
 
-def _slider(tip: str) -> tuple[QSlider, QLabel]:
+def _slider(name: str, tip: str) -> tuple[QSlider, QLabel]:
     slider = QSlider(Qt.Orientation.Horizontal)
     slider.setRange(1, 100)
-    slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     slider.setToolTip(tip)
+    slider.setAccessibleName(name)
     label = QLabel()
     label.setMinimumWidth(34)
     return slider, label

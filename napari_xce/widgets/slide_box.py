@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from magicgui.widgets import FloatSpinBox
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
 
 from napari_xce.widgets.section import ElidedLabel, Section, button, menu_button, small_text
@@ -30,18 +30,23 @@ class SlideBox(Section):
     diameter_given = Signal(float)
     session_chosen = Signal(str)
     session_copied = Signal(str)
+    help_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Slide", parent)
+        super().__init__(parent=parent)
         self.layers = QComboBox()
         self.layers.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.layers.setMinimumContentsLength(12)
         self.layers.setToolTip("The image layer to work on")
+        self.layers.setAccessibleName("Slide")
+        self.layers.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.layers.activated.connect(self._choose)
-        self.open = button("Open…", "Open a slide file", self._open_file)
-        self.add_row(self.layers, self.open, stretch=0)
+        self.open = button("&Open…", "Open a slide file", self._open_file)
+        self.help = button("?", "Show the keys (? on the canvas)", self.help_wanted.emit)
+        self.help.setFixedWidth(24)
+        self.add_row(self.layers, self.open, self.help, stretch=0)
         self.size = ElidedLabel("No slide yet")
         self.rows.addWidget(self.size)
         self._build_question()
@@ -76,6 +81,7 @@ class SlideBox(Section):
         self.question = Section("How wide is a typical cell?")
         self.diameter = FloatSpinBox(value=20.0, min=2.0, max=2000.0, step=1.0)
         self.diameter.changed.connect(self._try_diameter)
+        self.diameter.tooltip = "Diameter of a typical cell, in pixels of the slide"
         self.accept = button(
             "Use", "The ring on the slide fits a cell", lambda: self._give_diameter()
         )

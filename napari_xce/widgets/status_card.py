@@ -43,11 +43,11 @@ class Sparkline(QWidget):
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the line."""
+        if len(self._values) < 2:
+            return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor(128, 128, 128, 40))
-        if len(self._values) < 2:
-            return
         low, high = min(self._values), max(self._values)
         area = QRectF(self.rect()).adjusted(2, 3, -2, -3)
         step, span = area.width() / (len(self._values) - 1), max(high - low, 1e-6)
@@ -66,7 +66,7 @@ class StatusCard(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.state = QLabel("")
+        self.state = QLabel("Nothing to learn yet")
         self.state.setStyleSheet("font-weight: bold; padding: 0px;")
         self.speed = FittingLabel()
         self.fresh = ElidedLabel("")

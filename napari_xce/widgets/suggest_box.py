@@ -18,7 +18,7 @@ class SuggestBox(Fold):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Where next", parent=parent)
         self.next = button(
-            "Suggest next (N)", "Fly to where a click helps the model most", self.suggest.emit
+            "&Suggest next (N)", "Fly to where a click helps the model most", self.suggest.emit
         )
         self.region = button(
             "Mark reviewed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_xce.annotations import CellClass, Store
-from napari_xce.annotations.classes import OKABE_ITO
+from napari_xce.annotations.classes import PALETTE
 from napari_xce.errors import SessionError
 
 
@@ -27,7 +27,7 @@ def test_keys_are_given_in_order_and_the_freed_one_first(store: Store) -> None:
 def test_first_colours_are_those_the_colour_blind_tell_apart(store: Store) -> None:
     for number in range(2, 8):
         store.add_class(f"class {number}")
-    assert [found.color for found in store.classes()[1:]] == list(OKABE_ITO)
+    assert [found.color for found in store.classes()[1:]] == list(PALETTE)
 
 
 def test_colours_never_repeat(store: Store) -> None:

@@ -12,6 +12,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import notification_manager
 
 from napari_xce.engine import Failed, Progress, Segmented, Status
+from napari_xce.errors import SessionError
 from napari_xce.evaluation.scores import Score
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
@@ -261,6 +262,39 @@ def test_failure_is_shown_once_in_words(window: Any, noise: Slide) -> None:
     window.dock.tick()
     window.dock.tick()
     assert [r.message for r in notification_manager.records].count("The disk is full.") == 1
+
+
+def test_failure_that_comes_again_and_again_is_shown_once(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    for tile in range(50):
+        window.engine.say(Failed(f"Tile {tile} of the slide cannot be read."))
+        window.dock.tick()
+    said = [r.message for r in notification_manager.records if "cannot be read" in r.message]
+    assert said == ["Tile 0 of the slide cannot be read."]
+
+
+def test_failure_of_every_tick_is_shown_once(
+    window: Any, noise: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise SessionError("The folder of the session is gone.")
+
+    window.show(noise)
+    monkeypatch.setattr(window.dock.annotator, "tick", fail)
+    for _ in range(50):
+        window.dock.tick()
+    told = [r.message for r in notification_manager.records]
+    assert told.count("The folder of the session is gone.") == 1
+
+
+def test_failure_is_shown_again_when_asked_for_again(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    for _ in range(2):
+        window.dock.counts.whole.click()
+        window.engine.say(Failed("The slide was moved."))
+        window.dock.tick()
+    told = [r.message for r in notification_manager.records]
+    assert told.count("The slide was moved.") == 2
 
 
 def test_threshold_is_set_by_hand_and_reset(window: Any, noise: Slide) -> None:

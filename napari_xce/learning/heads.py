@@ -91,7 +91,18 @@ class MaskDecoder(nn.Module):
         return x, self.nucleus(x)  # (B, 16, H/2, W/2), (B, 1, H/2, W/2)
 
 
-class YolloHead(nn.Module):
+class _Head(nn.Module):
+    """A head: its output starts at zero."""
+
+    body: nn.Sequential
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether its output is zero whatever it is shown."""
+        return not any(bool(p.any()) for p in self.body[-1].parameters())
+
+
+class YolloHead(_Head):
     """Correct the grid scores of a session's classes; part of the detection head that is trained.
 
     Parameters
@@ -115,7 +126,7 @@ class YolloHead(nn.Module):
         return self.body(cells)
 
 
-class UNetHead(nn.Module):
+class UNetHead(_Head):
     """Correct the pixel scores of a session's classes; part of the segmentation head.
 
     Notes

@@ -32,7 +32,7 @@ from napari_xce.learning.heads import (
     YolloHead,
 )
 from napari_xce.learning.shipped import ShippedModel
-from napari_xce.learning.trunk import Features, Trunk, double
+from napari_xce.learning.trunk import Features, Trunk, double, without_border
 
 Head = Literal["yollo", "unet"]
 #: Classes of cells that the trunk proposes, and those that are read from the grid.
@@ -144,26 +144,15 @@ class CellModel(nn.Module):
 
     def forward(self, pixels: Tensor, with_mask: bool = False) -> Tiles:
         """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""
-        features: Features = self.trunk(pixels)
-        proposals: Proposals = self.proposer(features)
-        nucleus = object_probability(proposals.objectness)
-        appearance = cell_appearance(pixels, nucleus, proposals.size)
-        cells = torch.cat([proposals.embedding.float(), appearance, features.grid.float()], 1)
-        if not with_mask:
-            return Tiles(Proposals(*(p.float() for p in proposals)), cells, None, None)
-        mask_features, nucleus = self.mask(features)
-        return Tiles(
-            Proposals(*(p.float() for p in proposals)),
-            cells,
-            mask_features.float(),
-            nucleus.float(),
-        )
+        return look(self.trunk, self.proposer, self.mask, pixels, with_mask)
 
     def grid_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
         """Return log-probabilities-to-be of background and classes, (B, C + 1, h, w)."""
         nucleus = object_probability(tiles.proposals.objectness)
         composed = _combine(nucleus * self._kinds(tiles.cells) + self._dense(tiles.cells))
-        return composed + self.yollo(tiles.cells) if corrected else composed
+        if not corrected or _says_nothing(self.yollo):
+            return composed
+        return composed + self.yollo(tiles.cells)
 
     def pixel_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
         """Return the same for pixels at stride 2, (B, C + 1, 2h, 2w); needs a mask."""
@@ -171,7 +160,7 @@ class CellModel(nn.Module):
         assert tiles.mask_features is not None
         kinds, dense = self._kinds(tiles.cells), self._dense(tiles.cells)
         composed = _combine(torch.sigmoid(tiles.nucleus) * double(kinds) + double(dense))
-        if not corrected:
+        if not corrected or _says_nothing(self.unet):
             return composed
         return composed + self.unet(tiles.mask_features, tiles.cells)
 
@@ -263,6 +252,43 @@ class CellModel(nn.Module):
 
 
 _LAYER_TENSORS = ("kind_weight", "kind_bias", "dense_weight", "dense_bias")
+
+
+def look(
+    trunk: nn.Module,
+    proposer: nn.Module,
+    mask: nn.Module,
+    pixels: Tensor,
+    with_mask: bool = False,
+    context: int = 0,
+) -> Tiles:
+    """Call trunk, proposer and, when a mask is wanted, mask decoder.
+
+    Parameters
+    ----------
+    trunk, proposer, mask : Module
+        A model's, or others that say the same.
+    pixels : Tensor, float, shape (B, 3, H, W)
+        RGB, 0..1; H and W multiples of 16.
+    with_mask : bool
+        Decode the mask, too.
+    context : int
+        Outer pixels that serve as context only (`Trunk`); the answer begins within them.
+    """
+    features: Features = trunk(pixels, context)
+    proposals = Proposals(*(p.float() for p in proposer(features)))
+    objects = object_probability(proposals.objectness)
+    appearance = cell_appearance(without_border(pixels, context), objects, proposals.size)
+    cells = torch.cat([proposals.embedding, appearance, features.grid.float()], 1)
+    if not with_mask:
+        return Tiles(proposals, cells, None, None)
+    mask_features, nucleus = mask(features)
+    return Tiles(proposals, cells, mask_features.float(), nucleus.float())
+
+
+def _says_nothing(head: YolloHead | UNetHead) -> bool:
+    """Tell whether a head adds nothing, as before any training; training itself must call it."""
+    return not torch.is_grad_enabled() and head.adds_nothing
 
 
 def object_probability(objectness: Tensor) -> Tensor:

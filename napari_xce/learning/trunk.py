@@ -83,6 +83,10 @@ class Trunk(nn.Module):
     -----
     Input: float, shape (B, 3, H, W), values 0..1, H and W multiples of 16. The channel counts
     are multiples of 16, the block size of the CPU kernels.
+
+    A feature depends on pixels up to 164 away, 112 of them by way of the five convolutions at
+    stride 16. So an outer border of the input (``context``, a multiple of 16) may go to the encoder
+    alone: the decoder, more than half of the work, is spared it, and what it says is the same.
     """
 
     def __init__(self) -> None:
@@ -96,15 +100,25 @@ class Trunk(nn.Module):
         self.decoder8 = ConvBlock(128 + 64, CONTEXT_CHANNELS)
         self.decoder4 = ConvBlock(CONTEXT_CHANNELS + 32, GRID_CHANNELS)
 
-    def forward(self, pixels: Tensor) -> Features:
-        x = self.stem((pixels - 0.5) * 4.0)  # (B, 12, H/2, W/2)
+    def forward(self, pixels: Tensor, context: int = 0) -> Features:
+        x = ((pixels - 0.5) * 4.0).to(next(self.parameters()).dtype)
+        x = self.stem(x)  # (B, 12, H/2, W/2)
         e2 = self.encoder2(x)  # (B, 16, H/2, W/2)
         e4 = self.encoder4(F.max_pool2d(e2, 2))  # (B, 32, H/4, W/4)
         e8 = self.encoder8(F.max_pool2d(e4, 2))  # (B, 64, H/8, W/8)
         e16 = self.bottom(self.encoder16(F.max_pool2d(e8, 2)))  # (B, 128, H/16, W/16)
+        e2, e4, e8, e16 = (
+            without_border(x, context // stride)
+            for x, stride in ((e2, 2), (e4, 4), (e8, 8), (e16, 16))
+        )
         d8 = self.decoder8(torch.cat([double(e16), e8], 1))  # (B, 64, H/8, W/8)
         d4 = self.decoder4(torch.cat([double(d8), e4], 1))  # (B, 48, H/4, W/4)
         return Features(grid=d4, context=d8, shallow=e2)
+
+
+def without_border(x: Tensor, border: int) -> Tensor:
+    """Return the middle of (B, C, H, W), as many pixels cut off each side; a view."""
+    return x[:, :, border:-border, border:-border] if border else x
 
 
 def double(x: Tensor) -> Tensor:

@@ -114,4 +114,5 @@ def _grid_card(grid: TileGrid) -> dict[str, Any]:
         "factor": list(grid.factor),
         "core": grid.core_size,
         "halo": grid.halo,
+        "context": grid.context,
     }

@@ -1,5 +1,6 @@
 """Run the model on tiles: pixels to heat, cells and masks. The features of recent tiles are kept,
-so that a click, which changes only the classes, repaints the view without the network.
+so that a click, which changes only the classes, repaints the view without the network. Where a
+whole slide is predicted, several neighbouring tiles are looked at as one block and nothing is kept.
 
 Owned by one thread at a time.
 """
@@ -7,6 +8,7 @@ Owned by one thread at a time.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +19,14 @@ from torch import Tensor
 
 from napari_xce.learning.devices import Device
 from napari_xce.learning.heads import REFERENCE_DIAMETER
+from napari_xce.learning.inference import Inference
 from napari_xce.learning.memory import Observation
 from napari_xce.learning.model import CellModel, Tiles, object_probability
 from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.heat import quantise
-from napari_xce.predictions.tiles import Tile, TileGrid
+from napari_xce.predictions.tiles import Tile, TileGrid, Window
 from napari_xce.slides import Slide
 
 #: Lowest scores kept: of a proposal as a nucleus, of a cell as one of its class.
@@ -92,11 +95,13 @@ class Predictor:
 
     def __init__(self, device: Device) -> None:
         self.device = device
+        self._network: Inference | None = None
         self._seen: OrderedDict[TileKey, Tiles] = OrderedDict()
         self._bytes = 0
 
     def forget(self) -> None:
         """Forget all features, because the network has changed."""
+        self._network = None
         self._seen.clear()
         self._bytes = 0
 
@@ -105,7 +110,14 @@ class Predictor:
         for key in [k for k in self._seen if k[0] == id]:
             self._bytes -= _size(self._seen.pop(key))
 
-    @torch.no_grad()
+    def look_at(
+        self, model: CellModel, work: SlideAtWork, rgb: NDArray[np.uint8], with_mask: bool
+    ) -> list[Tiles]:
+        """Return what the network says of windows that were read, uint8, shape (B, H, W, 3)."""
+        if self._network is None or not self._network.is_of(model):
+            self._network = Inference(model, self.device)
+        return self._network(rgb, with_mask, work.grid.context)
+
     def look(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
         """Return what the network says of a tile, remembered if possible."""
         key = (work.id, tile)
@@ -114,9 +126,8 @@ class Predictor:
         if seen is not None and (seen.nucleus is not None or not with_mask):
             self._seen.move_to_end(key)
             return seen
-        pixels = work.read(*work.grid.read_box(tile))
-        with self.device.autocast():
-            looked = model(self.device.pixels(pixels[None]), with_mask=with_mask)
+        pixels = work.read(*work.grid.window(tile).read)
+        looked = self.look_at(model, work, pixels[None], with_mask)[0]
         self._remember(key, looked)
         return looked
 
@@ -129,17 +140,17 @@ class Predictor:
 
     def observe(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Observation:
         """Return the proposals of a tile's core, and some of its ground, with their vectors."""
-        looked = self.look(model, work, tile)
+        looked, window = self.look(model, work, tile), work.grid.window(tile)
         rows, columns, points, objects = _proposals(looked)
-        inner = _in_core(work.grid, tile, points)
+        inner = _in_core(window, points)
         rows, columns, points, objects = rows[inner], columns[inner], points[inner], objects[inner]
-        ground_rows, ground_columns = _random_ground(work.grid, tile)
+        ground_rows, ground_columns = _random_ground(window, tile)
         return Observation(
-            _to_level0(work.grid, tile, points),
+            _to_level0(work.grid, window, points),
             objects,
             _diameters(looked, rows, columns) * _mean_factor(work.grid),
             looked.cells[0][:, rows, columns].T.cpu().numpy(),
-            _to_level0(work.grid, tile, grid_to_working(ground_rows, ground_columns)),
+            _to_level0(work.grid, window, grid_to_working(ground_rows, ground_columns)),
             looked.cells[0][:, ground_rows, ground_columns].T.cpu().numpy(),
             REFERENCE_DIAMETER * _mean_factor(work.grid),
         )
@@ -154,42 +165,75 @@ class Predictor:
         ndarray, float32, shape (N, CELL_SIZE)
         """
         looked = self.look(model, work, tile)
-        y, x, _, _ = work.grid.read_box(tile)
+        y, x, _, _ = work.grid.window(tile).seen
         here = (work.grid.to_working(points) - (y, x) + 0.5) // GRID_STRIDE
         rows, columns = np.clip(here.astype(int), 0, np.array(looked.cells.shape[2:]) - 1).T
         return looked.cells[0][:, rows, columns].T.cpu().numpy()
 
-    @torch.no_grad()
     def predict(
         self, model: CellModel, work: SlideAtWork, tile: Tile, revision: int
     ) -> TilePrediction:
         """Paint and read one tile."""
         looked = self.look(model, work, tile)
+        return self.read_block(model, work, [tile], looked, revision)[tile]
+
+    @torch.no_grad()
+    def read_block(
+        self,
+        model: CellModel,
+        work: SlideAtWork,
+        tiles: Sequence[Tile],
+        looked: Tiles,
+        revision: int,
+    ) -> dict[Tile, TilePrediction]:
+        """Paint and read tiles out of what the network says of the window around them all.
+
+        Parameters
+        ----------
+        model : CellModel
+        work : SlideAtWork
+        tiles : sequence of tile
+            Neighbours.
+        looked : Tiles
+            What the network says of ``work.grid.window(*tiles)``.
+        revision : int
+            Of the model.
+        """
+        grid, window = work.grid, work.grid.window(*tiles)
         scores = grid_scores(model, looked)  # (C, h, w)
-        row, column, height, width = _core_cells(work.grid, tile)
-        heat = {
-            name: quantise(scores[k, row : row + height, column : column + width].cpu().numpy())
-            for k, name in enumerate(model.classes)
-        }
-        return TilePrediction(heat, self._read_cells(model, work, tile, looked, scores, revision))
+        cells = self._read_cells(model, work, window, looked, scores, revision)
+        row, column, height, width = _core_cells(window)
+        inside = scores[:, row : row + height, column : column + width]
+        heat = quantise(inside.float().cpu().numpy())  # (C, h, w)
+        owners = grid.tile_of(cells.points)
+        side = grid.core_size // GRID_STRIDE
+        top, left = np.min(tiles, axis=0).tolist()
+        found = {}
+        for tile in tiles:
+            y, x = (tile[0] - top) * side, (tile[1] - left) * side
+            mine = np.flatnonzero((owners[:, 0] == tile[0]) & (owners[:, 1] == tile[1]))
+            painted = heat[:, y : y + side, x : x + side]
+            by_class = dict(zip(model.classes, painted, strict=True))
+            found[tile] = TilePrediction(by_class, cells[mine])
+        return found
 
     def _read_cells(
         self,
         model: CellModel,
         work: SlideAtWork,
-        tile: Tile,
+        window: Window,
         looked: Tiles,
         scores: Tensor,
         revision: int,
     ) -> Detections:
-        """Read the cells of a tile's core from its scores."""
+        """Read the cells of a window's core from its scores."""
         parts = [_proposed_cells(model, looked, scores)]
         parts += [_dense_cells(k, scores[k]) for k in model.layers.dense]
         points, labels, values, diameters = (np.concatenate(x) for x in zip(*parts, strict=True))
         kept = suppress_neighbours(points, values, (SAME_CELL * diameters).astype(np.float32))
-        kept = kept[_in_core(work.grid, tile, points[kept])]
+        kept = kept[_in_core(window, points[kept])]
         return Detections(
-            _to_level0(work.grid, tile, points[kept]),
+            _to_level0(work.grid, window, points[kept]),
             np.array(model.classes)[labels[kept]],
             np.clip(values[kept], 0.0, 1.0),
             diameters[kept] * np.float32(_mean_factor(work.grid)),
@@ -206,8 +250,9 @@ class Predictor:
         """
         looked = self._look_with_mask(model, work, tile)
         p = 1.0 - model.pixel_logits(looked).softmax(1)[0, 0]
-        y, x, _, _ = work.grid.read_box(tile)
-        top, left, bottom, right = work.grid.core(tile)
+        window = work.grid.window(tile)
+        y, x, _, _ = window.seen
+        top, left, bottom, right = window.core
         rows = slice((top - y) // MASK_STRIDE, -(-(bottom - y) // MASK_STRIDE))
         columns = slice((left - x) // MASK_STRIDE, -(-(right - x) // MASK_STRIDE))
         return p[rows, columns].cpu().numpy()
@@ -216,9 +261,8 @@ class Predictor:
         """Look at a tile whatever the head, mask features included; not remembered."""
         if model.head == "unet":
             return self.look(model, work, tile)
-        pixels = work.read(*work.grid.read_box(tile))
-        with self.device.autocast():
-            return model(self.device.pixels(pixels[None]), with_mask=True)
+        pixels = work.read(*work.grid.window(tile).read)
+        return self.look_at(model, work, pixels[None], with_mask=True)[0]
 
 
 def grid_scores(model: CellModel, looked: Tiles) -> Tensor:
@@ -279,34 +323,34 @@ def _diameters(looked: Tiles, rows: Tensor, columns: Tensor) -> NDArray[np.float
     return (REFERENCE_DIAMETER * size).cpu().numpy()
 
 
-def _core_cells(grid: TileGrid, tile: Tile) -> tuple[int, int, int, int]:
-    """Return row, column, height, width of the core on the tile's own grid of stride 4."""
-    y, x, _, _ = grid.read_box(tile)
-    top, left, bottom, right = grid.core(tile)
+def _core_cells(window: Window) -> tuple[int, int, int, int]:
+    """Return row, column, height, width of the core on the window's own grid of stride 4."""
+    y, x, _, _ = window.seen
+    top, left, bottom, right = window.core
     row, column = (top - y) // GRID_STRIDE, (left - x) // GRID_STRIDE
     return row, column, -(-(bottom - top) // GRID_STRIDE), -(-(right - left) // GRID_STRIDE)
 
 
-def _random_ground(grid: TileGrid, tile: Tile) -> tuple[Tensor, Tensor]:
+def _random_ground(window: Window, tile: Tile) -> tuple[Tensor, Tensor]:
     """Draw grid cells of the core, the same at every visit."""
-    row, column, height, width = _core_cells(grid, tile)
+    row, column, height, width = _core_cells(window)
     rng = np.random.default_rng(tile)
     cells = rng.integers((row, column), (row + height, column + width), (GROUND_CELLS, 2))
     return torch.from_numpy(cells[:, 0]), torch.from_numpy(cells[:, 1])
 
 
-def _in_core(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which points, working pixels of the tile, lie in its core."""
-    y, x, _, _ = grid.read_box(tile)
-    top, left, bottom, right = grid.core(tile)
+def _in_core(window: Window, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which points, working pixels of the window, lie in its core."""
+    y, x, _, _ = window.seen
+    top, left, bottom, right = window.core
     on_slide = points + (y + 0.5, x + 0.5)  # from the slide's corner
     inside = (on_slide >= (top, left)) & (on_slide < (bottom, right))
     return np.logical_and(inside[:, 0], inside[:, 1])
 
 
-def _to_level0(grid: TileGrid, tile: Tile, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn working pixels of a tile into level-0 pixels of the slide."""
-    y, x, _, _ = grid.read_box(tile)
+def _to_level0(grid: TileGrid, window: Window, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn working pixels of a window into level-0 pixels of the slide."""
+    y, x, _, _ = window.seen
     return grid.to_level0(points + (y, x))
 
 

@@ -61,7 +61,7 @@ def at_work(
     """Return a drawn slide as the network reads it."""
     slide = Slide.from_array(image, mpp=mpp, name="drawn")
     factor = (0.5 / mpp[0], 0.5 / mpp[1])
-    return SlideAtWork("drawn", slide, TileGrid(slide.shape, factor, core=core, halo=32))
+    return SlideAtWork("drawn", slide, TileGrid(slide.shape, factor, core=core))
 
 
 def said(*what: tuple[str, tuple[float, float], str]) -> Annotations:

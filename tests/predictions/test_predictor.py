@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from napari_xce.learning.heads import CELL_SIZE
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.predictor import Predictor
+from napari_xce.slides.synthetic import SyntheticSlide
 
 from .conftest import PINK, at_work, draw_nuclei
 
@@ -29,11 +30,18 @@ def tiles(work):
     return [(row, column) for row in range(work.grid.rows) for column in range(work.grid.cols)]
 
 
-def count_calls(model):
+@pytest.fixture
+def calls(monkeypatch):
     """Return a list that grows whenever the network is called."""
-    calls: list[int] = []
-    model.register_forward_hook(lambda *_: calls.append(1))
-    return calls
+    made: list[int] = []
+    look = Predictor.look_at
+
+    def counted(*arguments, **more):
+        made.append(1)
+        return look(*arguments, **more)
+
+    monkeypatch.setattr(Predictor, "look_at", counted)
+    return made
 
 
 def predict_all(predictor, model, work):
@@ -74,19 +82,53 @@ def test_each_detection_lies_in_the_core_of_its_tile(nuclei_model, cpu):
         assert (work.grid.tile_of(cells.points) == tile).all()
 
 
-def test_cells_do_not_depend_on_how_the_slide_is_tiled(nuclei_model, cpu):
-    image = draw_nuclei((210, 210), NUCLEI_UM)
-    small = predict_all(Predictor(cpu), nuclei_model, at_work(image, core=64)).above(0.4)
-    large = predict_all(Predictor(cpu), nuclei_model, at_work(image, core=256)).above(0.4)
-    away, _ = cKDTree(small.points).query(large.points)
-    assert away.max() < 2.0  # working pixels
+@pytest.fixture(scope="module")
+def tissue():
+    """Return synthetic tissue, 0.5 um/px, whose nuclei lie on every border of tiles."""
+    return SyntheticSlide((1000, 1100), seed=2).read_level(0, 0, 0, 1000, 1100)
+
+
+def assert_same_cells(one, other, score=0.4):
+    """Hold that the same cells were found; only scores that differ by noise may cross the limit."""
+    for a, b in ((one, other), (other, one)):
+        sure = a.above(score)
+        away, nearest = cKDTree(b.points).query(sure.points)
+        assert away.max() < 0.5  # working pixels
+        assert len(np.unique(nearest)) == len(sure)
+        assert np.abs(b.scores[nearest] - sure.scores).max() < 0.005
 
 
 @pytest.mark.parametrize("head", ["yollo", "unet"])
-def test_prediction_is_the_same_from_remembered_features(nuclei_model, cpu, head):
+@pytest.mark.parametrize("core", [112, 448])
+def test_cells_do_not_depend_on_how_the_slide_is_tiled(nuclei_model, cpu, tissue, core, head):
+    nuclei_model.head = head
+    whole = predict_all(Predictor(cpu), nuclei_model, at_work(tissue, core=1120))
+    tiled = predict_all(Predictor(cpu), nuclei_model, at_work(tissue, core=core))
+    assert len(whole.above(0.4)) > 200
+    assert_same_cells(whole, tiled)
+
+
+def test_block_of_tiles_says_what_its_tiles_say(nuclei_model, cpu, tissue):
+    work = at_work(tissue, core=448)
+    predictor = Predictor(cpu)
+    block = [(0, 1), (0, 2), (1, 2)]  # the rectangle around them holds a tile that nobody wants
+    pixels = work.read(*work.grid.window(*block).read)
+    looked = predictor.look_at(nuclei_model, work, pixels[None], with_mask=False)[0]
+    found = predictor.read_block(nuclei_model, work, block, looked, 7)
+    assert list(found) == block
+    for tile, prediction in found.items():
+        alone = predictor.predict(nuclei_model, work, tile, 7)
+        heat, expected = prediction.heat["nucleus"].astype(int), alone.heat["nucleus"].astype(int)
+        assert np.abs(heat - expected).max() <= 1
+        assert prediction.detections.revision == 7
+        assert_same_cells(prediction.detections, alone.detections)
+
+
+@pytest.mark.parametrize("head", ["yollo", "unet"])
+def test_prediction_is_the_same_from_remembered_features(nuclei_model, cpu, calls, head):
     nuclei_model.head = head
     work = at_work(draw_nuclei((150, 150), NUCLEI_UM))
-    predictor, calls = Predictor(cpu), count_calls(nuclei_model)
+    predictor = Predictor(cpu)
     first = predictor.predict(nuclei_model, work, (0, 0), 1)
     again = predictor.predict(nuclei_model, work, (0, 0), 1)
     assert len(calls) == 1
@@ -109,9 +151,9 @@ def test_features_without_a_mask_do_not_spoil_the_other_head(nuclei_model, cpu):
     np.testing.assert_array_equal(after.heat["nucleus"], alone.heat["nucleus"])
 
 
-def test_features_of_one_slide_can_be_forgotten_alone(nuclei_model, cpu):
+def test_features_of_one_slide_can_be_forgotten_alone(nuclei_model, cpu, calls):
     work = at_work(draw_nuclei((100, 100), NUCLEI_UM))
-    predictor, calls = Predictor(cpu), count_calls(nuclei_model)
+    predictor = Predictor(cpu)
     predictor.look(nuclei_model, work, (0, 0))
     predictor.forget_slide("another")
     predictor.look(nuclei_model, work, (0, 0))
@@ -121,10 +163,10 @@ def test_features_of_one_slide_can_be_forgotten_alone(nuclei_model, cpu):
     assert len(calls) == 2
 
 
-def test_remembered_features_stay_within_their_bytes(nuclei_model, cpu, monkeypatch):
+def test_remembered_features_stay_within_their_bytes(nuclei_model, cpu, calls, monkeypatch):
     work = at_work(np.full((500, 100, 3), 255, np.uint8), core=64)
-    predictor, calls = Predictor(cpu), count_calls(nuclei_model)
-    size = 4 * (36 + CELL_SIZE) * 32 * 32  # float32 of the proposals and vectors of a tile
+    predictor = Predictor(cpu)
+    size = 4 * (36 + CELL_SIZE) * 56 * 56  # float32 of the proposals and vectors of a tile
     monkeypatch.setattr("napari_xce.predictions.predictor._CACHE_BYTES", 3 * size)
     for row in range(6):
         predictor.look(nuclei_model, work, (row, 0))
@@ -193,9 +235,9 @@ def test_vector_is_that_of_the_grid_cell_under_the_point(nuclei_model, cpu):
     work = at_work(draw_nuclei((210, 210), NUCLEI_UM), core=64)
     predictor = Predictor(cpu)
     looked = predictor.look(nuclei_model, work, (1, 1))
-    # the tile's grid begins 32 pixels before its core at 64: pixel 70 is its 38th, in cell 9
+    # the tile's grid begins 80 pixels before its core at 64: pixel 70 is its 86th, in cell 21
     vector = predictor.vectors_at(nuclei_model, work, (1, 1), np.array([[70.0, 67.4]]))[0]
-    np.testing.assert_array_equal(vector, looked.cells[0, :, 9, 8].numpy())
+    np.testing.assert_array_equal(vector, looked.cells[0, :, 21, 20].numpy())
 
 
 def test_outside_the_slide_its_mirror_image_is_read(cpu):

@@ -49,13 +49,24 @@ def test_division_rounding_adds_no_working_row():
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_read_box_is_the_core_with_halo_aligned_and_unclipped(grid):
+def test_window_has_halo_and_context_around_the_core_aligned_and_unclipped(grid):
     last = (grid.rows - 1, grid.cols - 1)
     for tile in [(0, 0), last]:
-        y0, x0, height, width = grid.read_box(tile)
-        assert (y0 + grid.halo, x0 + grid.halo) == grid.core(tile)[:2]
-        assert height == width == grid.core_size + 2 * grid.halo
-        assert y0 % 16 == x0 % 16 == height % 16 == 0
+        window = grid.window(tile)
+        assert window.core == grid.core(tile)
+        for box, border in ((window.seen, grid.halo), (window.read, grid.halo + grid.context)):
+            y0, x0, height, width = box
+            assert (y0 + border, x0 + border) == window.core[:2]
+            assert height == width == grid.core_size + 2 * border
+            assert y0 % 16 == x0 % 16 == height % 16 == 0
+
+
+def test_window_of_several_tiles_is_the_rectangle_around_them():
+    grid = TileGrid((5000, 5000), (1.0, 1.0), core=64, halo=16, context=32)
+    window = grid.window((3, 2), (2, 4))
+    assert window.core == (128, 128, 256, 320)
+    assert window.seen == (112, 112, 160, 224)
+    assert window.read == (80, 80, 224, 288)
 
 
 def test_each_point_of_the_slide_is_in_the_core_of_its_tile():
@@ -106,6 +117,7 @@ def test_grids_of_equal_geometry_are_equal_and_hashable():
         {"shape": (10, 10), "factor": (float("nan"), 1)},
         {"shape": (10, 10), "factor": (1, 1), "core": 100},
         {"shape": (10, 10), "factor": (1, 1), "halo": 8},
+        {"shape": (10, 10), "factor": (1, 1), "context": -16},
     ],
 )
 def test_impossible_geometry_is_refused(arguments):

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from napari_xce.learning.click_learner import OTHER, RIDGE, UNANNOTATED, ClickModel, fit_clicks
 from napari_xce.learning.memory import Rows
 
-#: Share of the median left-out score from which a cell counts.
-SHARE_OF_MEDIAN = 0.5
-#: Where the threshold may lie; with fewer than two clicks it is the default.
+#: Share of the median left-out score from which a cell counts; of a single click, which cannot be
+#: left out, the share of its own score.
+SHARE_OF_MEDIAN, SHARE_OF_OWN = 0.5, 0.3
+#: Where the threshold may lie; the default is that of a class that has not been learnt.
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
 FOLDS = 5
 #: The unknown weighs as much as a class while this share of it is estimated to be of none; less of
@@ -78,7 +79,7 @@ def calibrate(
     Parameters
     ----------
     rows : Rows
-        The weight of a row is the probability that there is an object; scores are multiplied by it.
+        Scores are multiplied by the probability that there is an object.
     n_classes : int
         Number of classes, without "other".
     emphases : sequence of ndarray, float64, shape (D,)
@@ -102,8 +103,9 @@ def calibrate(
     *The unknown.* While classes are still missing, "other" must be learnt from the unknown; when
     the classes cover all there is, the unknown speaks against them wrongly. See ``share_of_none``.
 
-    *Thresholds.* Half the median left-out score, by class. With one class the geometric mean of
-    this and of the threshold of the highest expected F1 (``expected_f1_threshold``).
+    *Thresholds.* Half the median left-out score, by class; 0.3 of the score of a single click. With
+    one class the geometric mean of this and of the threshold of the highest expected F1
+    (``expected_f1_threshold``).
     """
     trials = [_Trial.of(rows, n_classes, emphasis, ridge, 1.0, start) for emphasis in emphases]
     needed = LEAST_GAIN / np.sqrt(max(len(trials[0].clicks), 1))
@@ -113,10 +115,11 @@ def calibrate(
         weight = trial.unknown_weight()
         if weight < 1.0:
             trial = _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
-    thresholds = [threshold_of(trial.scores(label)) for label in range(1, n_classes + 1)]
-    if n_classes == 1 and (unknown := rows.labels == UNANNOTATED).any():
+    thresholds = [trial.threshold(label) for label in range(1, n_classes + 1)]
+    unknown = rows.labels == UNANNOTATED
+    if n_classes == 1 and len(trial.clicks) > 1 and unknown.any():
         p = trial.fit.probabilities(rows.vectors[unknown])[:, 1]
-        expected = expected_f1_threshold(p, rows.weights[unknown])
+        expected = expected_f1_threshold(p, rows.objects[unknown], rows.weights[unknown])
         thresholds = [float(np.clip(np.sqrt(expected * thresholds[0]), LOWEST, HIGHEST))]
     return Calibrated(trial.fit, thresholds, trial.emphasis, trial.unknown)
 
@@ -169,10 +172,17 @@ class _Trial:
         """Tell which clicks are of a class and could be left out."""
         return (self.rows.labels[self.clicks] == label) & np.isfinite(self.left_out[:, 0])
 
-    def scores(self, label: int) -> NDArray[np.float64]:
-        """Return the scores of the left-out clicks of a class."""
+    def threshold(self, label: int) -> float:
+        """Return the threshold that the left-out clicks of a class, or its only one, call for."""
         mine = self._of_class(label)
-        return self.left_out[mine, label] * self.rows.weights[self.clicks[mine]]
+        if mine.any():
+            objects = self.rows.objects[self.clicks[mine]]
+            return threshold_of(self.left_out[mine, label] * objects)
+        own = self.clicks[self.rows.labels[self.clicks] == label]
+        if not len(own):
+            return DEFAULT
+        p = self.fit.probabilities(self.rows.vectors[own])[:, label] * self.rows.objects[own]
+        return float(np.clip(SHARE_OF_OWN * p.mean(), LOWEST, HIGHEST))
 
     @property
     def rank(self) -> float:
@@ -237,15 +247,19 @@ def share_of_none(
     return float(np.clip((mean - at_clicks) / max(of_rest - at_clicks, 0.05), 0.0, 1.0))
 
 
-def expected_f1_threshold(p: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def expected_f1_threshold(
+    p: NDArray[np.float64], objects: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
     """Return the score from which on the expected F1 over unannotated cells is highest.
 
     Parameters
     ----------
     p : ndarray, float64, shape (N,)
         Probability of the class, of a fit in which class and rest weigh the same.
+    objects : ndarray, float64, shape (N,)
+        Probability that each is a cell; the score is the product of both.
     weights : ndarray, float64, shape (N,)
-        Probability that each is a cell; the score is their product.
+        How much each counts.
 
     Returns
     -------
@@ -266,10 +280,9 @@ def expected_f1_threshold(p: NDArray[np.float64], weights: NDArray[np.float64]) 
         if abs(new - prior) < 1e-4:
             break
         prior = new
-    score, chance = p * weights, q * weights
+    score, right = p * objects, q * objects * weights
     order = np.argsort(-score, kind="stable")
-    found = np.cumsum(chance[order])
-    f1 = 2 * found / (np.arange(1, len(found) + 1) + chance.sum())
+    f1 = 2 * np.cumsum(right[order]) / (np.cumsum(weights[order]) + right.sum() + 1e-12)
     return float(np.clip(score[order][np.argmax(f1)], LOWEST, HIGHEST))
 
 

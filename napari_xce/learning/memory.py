@@ -6,6 +6,7 @@ the click learner are put together. Owned by one thread at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,6 +27,9 @@ SNAP_SHARE = 0.5
 RING_RADIUS, NOT_NEAR = 0.65, 0.45
 #: Proposals less likely than this to be nuclei teach nothing.
 LEAST_OBJECT = 0.25
+#: The unannotated count where the clicks are: so much of their weight is dealt out to the tiles by
+#: their clicks, the rest evenly. Else clicks in one place would be learnt by the look of the place.
+MATCHED = 0.8
 #: Unannotated rows used in one fit; more change nothing but the time.
 MOST_UNANNOTATED = 2000
 #: Tiles whose proposals are remembered; those with annotations are never forgotten.
@@ -81,12 +85,21 @@ class Rows:
     vectors : ndarray, float32, shape (N, CELL_SIZE)
     labels : ndarray, int64, shape (N,)
         1.. = class (its index + 1), ``OTHER``, ``UNANNOTATED``.
+    objects : ndarray, float64, shape (N,)
+        Probability that there is an object.
     weights : ndarray, float64, shape (N,)
+        How much the row counts among those of its label: ``objects``, and for what is unannotated
+        also how many clicks there are in its tile.
     """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
+    objects: NDArray[np.float64]
     weights: NDArray[np.float64]
+
+    def taken(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.vectors[rows], self.labels[rows], self.objects[rows], self.weights[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +175,16 @@ class Memory:
             A class of which at least half the clicks meet a proposal is "proposed".
         """
         slides = sorted({slide for slide, _ in self.tiles})
-        parts = [self._slide_rows(said.of_slide(slide), slide, classes) for slide in slides]
+        counts = Counter(click.tile for click in self._clicks.values())
+        parts = [self._slide_rows(said.of_slide(slide), slide, classes, counts) for slide in slides]
         if not parts:
-            none = Rows(np.empty((0, 1), np.float32), np.empty(0, int), np.empty(0))
+            none = Rows(np.empty((0, 1), np.float32), np.empty(0, int), np.empty(0), np.empty(0))
             return TrainingRows([], [], none, none)
         labels = np.concatenate([p.labels for p in parts])
         snapped = np.concatenate([p.snapped for p in parts])
         proposed, dense = _split_classes(labels, snapped, len(classes))
-        clicks = Rows(
-            np.concatenate([p.clicks for p in parts]),
-            labels,
-            np.concatenate([p.weights for p in parts]),
-        )
+        objects = np.concatenate([p.weights for p in parts])
+        clicks = Rows(np.concatenate([p.clicks for p in parts]), labels, objects, objects)
         anywhere = np.ones(len(labels), bool)
         return TrainingRows(
             proposed,
@@ -182,9 +193,12 @@ class Memory:
             _join(_unweighted(clicks), dense, anywhere, [p.ground for p in parts], rng),
         )
 
-    def _slide_rows(self, said: Annotations, slide: str, classes: list[str]) -> _SlideRows:
-        """Sort out clicks, proposals and ground of one slide."""
-        seen = _concatenate([o for (s, _), o in self.tiles.items() if s == slide])
+    def _slide_rows(
+        self, said: Annotations, slide: str, classes: list[str], counts: Counter[TileKey]
+    ) -> _SlideRows:
+        """Sort out clicks, proposals and ground of one slide; ``counts`` are clicks by tile."""
+        tiles = {key: o for key, o in self.tiles.items() if key[0] == slide}
+        seen = _concatenate(list(tiles.values()))
         spots = np.array(
             [
                 kind in (POINT, REJECTION, MASK) and self.knows(id, point)
@@ -204,7 +218,12 @@ class Memory:
             if proposal >= 0:
                 vectors[row] = seen.vectors[proposal]
         clicks = [self._clicks[i] for i in said.ids[spots]]
-        ground = _ground_rows(said, seen, points, clicks)
+        even = (1 / MATCHED - 1) * max(counts.total(), 1) / len(self.tiles)
+        share = np.array([counts[key] + even for key in tiles])  # of each tile
+        objects = seen.objects.astype(np.float64)
+        matched = objects * _dealt(share, [len(o.points) for o in tiles.values()])
+        dealt = _dealt(share, [len(o.ground_points) for o in tiles.values()])
+        ground = _ground_rows(said, seen, points, clicks, dealt)
         return _SlideRows(
             labels,
             snap >= 0,
@@ -212,7 +231,7 @@ class Memory:
             if len(seen.objects)
             else np.ones(len(snap)),
             np.array(vectors).reshape(len(labels), -1) if len(labels) else seen.vectors[:0],
-            Rows(seen.vectors, state, seen.objects.astype(np.float64)),
+            Rows(seen.vectors, state, objects, matched),
             ground,
         )
 
@@ -249,7 +268,18 @@ def _concatenate(seen: list[Observation]) -> Observation:
     return Observation(**joined, cell_diameter=seen[0].cell_diameter)
 
 
-def _ground_rows(said: Annotations, seen: Observation, points: Points, clicks: list[Click]) -> Rows:
+def _dealt(shares: NDArray[np.float64], counts: list[int]) -> NDArray[np.float64]:
+    """Deal the share of each tile out to its rows."""
+    return np.repeat(shares / np.maximum(counts, 1), counts)
+
+
+def _ground_rows(
+    said: Annotations,
+    seen: Observation,
+    points: Points,
+    clicks: list[Click],
+    weights: NDArray[np.float64],
+) -> Rows:
     """Return the ground, unannotated or reviewed, and the rings around the clicks."""
     near = NOT_NEAR * seen.cell_diameter
     state = _state(said, seen.ground_points)
@@ -258,7 +288,8 @@ def _ground_rows(said: Annotations, seen: Observation, points: Points, clicks: l
     ring_state = np.full(len(ring_points), OTHER)
     ring_state[_near(ring_points, points, near) | _set_aside(said, ring_points)] = _UNUSED
     vectors = np.concatenate([seen.ground_vectors, *(c.ring_vectors for c in clicks)])
-    return Rows(vectors, np.concatenate([state, ring_state]), np.ones(len(vectors)))
+    weights = np.concatenate([weights, np.ones(len(ring_points))])
+    return Rows(vectors, np.concatenate([state, ring_state]), np.ones(len(vectors)), weights)
 
 
 def _split_classes(
@@ -275,7 +306,8 @@ def _split_classes(
 
 
 def _unweighted(rows: Rows) -> Rows:
-    return Rows(rows.vectors, rows.labels, np.ones(len(rows.labels)))
+    ones = np.ones(len(rows.labels))
+    return Rows(rows.vectors, rows.labels, ones, ones)
 
 
 def _join(
@@ -292,17 +324,26 @@ def _join(
     number = {k + 1: i + 1 for i, k in enumerate(members)}
     own = np.array([number.get(int(k), OTHER) for k in clicks.labels], int)
     use = usable | (own != OTHER)
-    vectors = np.concatenate([r.vectors for r in rest])
-    state = np.concatenate([r.labels for r in rest])
-    weight = np.concatenate([r.weights for r in rest])
-    unknown = np.flatnonzero(state == UNANNOTATED)
+    other = _concatenate_rows(rest)
+    other.weights[other.labels == OTHER] = other.objects[other.labels == OTHER]
+    unknown = np.flatnonzero(other.labels == UNANNOTATED)
     if len(unknown) > MOST_UNANNOTATED:
-        unknown = rng.choice(unknown, MOST_UNANNOTATED, replace=False)
-    picked = np.concatenate([np.flatnonzero(state == OTHER), unknown])
+        p = other.weights[unknown] / other.weights[unknown].sum()
+        unknown = rng.choice(unknown, MOST_UNANNOTATED, replace=False, p=p)
+        other.weights[unknown] = 1.0  # by being drawn they have counted
+    picked = other.taken(np.concatenate([np.flatnonzero(other.labels == OTHER), unknown]))
+    if not use.any():
+        return picked
+    mine = clicks.taken(use)
+    return _concatenate_rows([Rows(mine.vectors, own[use], mine.objects, mine.weights), picked])
+
+
+def _concatenate_rows(parts: list[Rows]) -> Rows:
     return Rows(
-        np.concatenate([clicks.vectors[use], vectors[picked]]) if use.any() else vectors[picked],
-        np.concatenate([own[use], state[picked]]),
-        np.concatenate([clicks.weights[use], weight[picked]]),
+        np.concatenate([r.vectors for r in parts]),
+        np.concatenate([r.labels for r in parts]),
+        np.concatenate([r.objects for r in parts]),
+        np.concatenate([r.weights for r in parts]),
     )
 
 

@@ -450,5 +450,6 @@ def _probabilities(
 def _by_kind(rows: TrainingRows) -> list[tuple[Kind, Rows, list[int]]]:
     """Return the rows of each kind of classes, with the part of the vectors it is learnt on."""
     objects = rows.objects
-    kinds = Rows(objects.vectors[:, :KIND_SIZE], objects.labels, objects.weights)
+    vectors = objects.vectors[:, :KIND_SIZE]
+    kinds = Rows(vectors, objects.labels, objects.objects, objects.weights)
     return [("proposed", kinds, rows.proposed), ("dense", rows.ground, rows.dense)]

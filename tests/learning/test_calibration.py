@@ -7,6 +7,7 @@ from napari_xce.learning.calibration import (
     DEFAULT,
     HIGHEST,
     LOWEST,
+    SHARE_OF_OWN,
     calibrate,
     expected_f1_threshold,
     share_of_none,
@@ -24,7 +25,7 @@ def clicks_among_unknowns(apart, n_clicks=10, weight=1.0, n_classes=1, seed=0):
     for k in range(1, n_classes + 1):
         vectors[labels == k, k] += apart
     weights = np.where(labels > 0, weight, 1.0)
-    return Rows(vectors, np.where(labels > 0, labels, UNANNOTATED), weights)
+    return Rows(vectors, np.where(labels > 0, labels, UNANNOTATED), weights, weights)
 
 
 def thresholds_of(rows, n_classes=1):
@@ -38,14 +39,26 @@ def test_thresholds_lie_within_their_bounds(apart):
     assert all(LOWEST <= t <= HIGHEST for t in thresholds)
 
 
-def test_class_of_one_click_beside_one_of_many_gets_the_default():
+def test_threshold_of_a_single_click_is_a_share_of_its_own_score():
+    rows = clicks_among_unknowns(5.0, n_clicks=1, weight=0.8)
+    found = calibrate(rows, 1, [np.ones(4)])
+    own = found.fit.probabilities(rows.vectors[rows.labels == 1])[0, 1] * 0.8
+    assert found.thresholds == [pytest.approx(SHARE_OF_OWN * own)]
+
+
+def test_class_of_one_click_beside_one_of_many_is_judged_by_itself():
     rows = clicks_among_unknowns(5.0, n_classes=2)
     only = np.flatnonzero(rows.labels == 2)[1:]
-    keep = np.setdiff1d(np.arange(len(rows.labels)), only)
-    few = Rows(rows.vectors[keep], rows.labels[keep], rows.weights[keep])
-    first, second = thresholds_of(few, 2)
-    assert second == DEFAULT
-    assert first != DEFAULT
+    few = rows.taken(np.setdiff1d(np.arange(len(rows.labels)), only))
+    found = calibrate(few, 2, [np.ones(5)])
+    own = found.fit.probabilities(few.vectors[few.labels == 2])[0, 2]
+    assert found.thresholds[1] == pytest.approx(SHARE_OF_OWN * own)
+    assert found.thresholds[0] > found.thresholds[1]
+
+
+def test_class_without_clicks_has_the_default():
+    rows = clicks_among_unknowns(5.0)
+    assert calibrate(rows, 2, [np.ones(4)]).thresholds[1] == DEFAULT
 
 
 def test_well_separated_clicks_get_a_higher_threshold():
@@ -67,7 +80,7 @@ def test_threshold_is_half_the_median_left_out_score():
 
 def test_threshold_of_the_highest_expected_f1_parts_sure_from_unlikely():
     p = np.repeat([0.99, 0.01], [20, 80])
-    assert 0.01 < expected_f1_threshold(p, np.ones(100)) <= 0.6
+    assert 0.01 < expected_f1_threshold(p, np.ones(100), np.ones(100)) <= 0.6
 
 
 def test_share_of_none_is_worked_by_hand():
@@ -87,7 +100,7 @@ def covered(n_unknown_others, seed=0):
     labels = np.full(len(kinds), UNANNOTATED)
     for kind in (1, 2):
         labels[np.flatnonzero(kinds == kind)[:10]] = kind
-    return Rows(vectors, labels, np.ones(len(kinds))), kinds
+    return Rows(vectors, labels, np.ones(len(kinds)), np.ones(len(kinds))), kinds
 
 
 def test_unknown_weighs_little_once_the_classes_cover_it():
@@ -109,7 +122,7 @@ def test_emphasis_that_ranks_left_out_clicks_higher_is_chosen():
     vectors[:20, 0] += 3.0  # one telling number among noise
     telling, noise = np.full(40, 0.1), np.ones(40)
     telling[0], noise[0] = 1.0, 0.1
-    rows = Rows(vectors, labels, np.ones(420))
+    rows = Rows(vectors, labels, np.ones(420), np.ones(420))
     assert calibrate(rows, 1, [noise, telling]).emphasis is telling
     assert calibrate(rows, 1, [telling, noise]).emphasis is telling
 
@@ -135,7 +148,7 @@ def test_meagre_clicks_give_finite_answers(labels, vectors):
     labels = np.array(labels)
     n_classes = max(labels.max(), 1)
     x = np.ones((len(labels), 3)) if vectors == "same" else rng.normal(size=(len(labels), 3))
-    rows = Rows(x.astype(np.float32), labels, np.ones(len(labels)))
+    rows = Rows(x.astype(np.float32), labels, np.ones(len(labels)), np.ones(len(labels)))
     found = calibrate(rows, n_classes, [np.ones(3), np.array([1.0, 0.5, 0.5])])
     assert np.isfinite(found.fit.probabilities(x)).all()
     assert all(LOWEST <= t <= HIGHEST for t in found.thresholds)
@@ -143,7 +156,7 @@ def test_meagre_clicks_give_finite_answers(labels, vectors):
 
 def test_order_of_the_rows_does_not_matter():
     rows = clicks_among_unknowns(2.0, n_clicks=5, n_classes=2)
-    turned = Rows(rows.vectors[::-1], rows.labels[::-1], rows.weights[::-1])
+    turned = rows.taken(np.arange(len(rows.labels))[::-1])
     one, other = (calibrate(r, 2, [np.ones(5)]) for r in (rows, turned))
     np.testing.assert_allclose(one.thresholds, other.thresholds, atol=0.02)
     np.testing.assert_allclose(

@@ -1,11 +1,16 @@
-"""The wheel that users get: complete, with a valid manifest, and importable by itself."""
+"""What users get, wheel and sdist: complete, with a valid manifest, and installable by itself."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import venv
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
@@ -14,13 +19,59 @@ from npe2 import PluginManifest
 import napari_xce
 
 
+def _build(source: Path, target: str, out: Path) -> Path:
+    """Build a wheel or an sdist with what is installed, without the network."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=300)
+    return next(out.iterdir())
+
+
 @pytest.fixture(scope="module")
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with what is installed, without the network."""
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(command, cwd=repository, check=True, capture_output=True, timeout=300)
-    return next(out.glob("*.whl"))
+    """Build the wheel."""
+    return _build(repository, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def source(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the sdist, and return the folder that it unpacks to."""
+    sdist = _build(repository, "sdist", tmp_path_factory.mktemp("sdist"))
+    folder = tmp_path_factory.mktemp("source")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into an empty environment, which finds all else where it is installed.
+
+    Returns the folder of the environment's programs.
+    """
+    home = tmp_path_factory.mktemp("empty") / "environment"
+    venv.create(home, with_pip=False)
+    paths = sysconfig.get_paths("venv", {"base": str(home), "platbase": str(home)})
+    python = Path(paths["scripts"]) / Path(sys.executable).name
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    command += ["--no-index", "--no-deps", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    others = Path(paths["purelib"]) / "others.pth"
+    others.write_text(sysconfig.get_paths()["purelib"], encoding="utf-8")
+    return Path(paths["scripts"])
+
+
+def _run(environment: Path, program: str, *arguments: str) -> str:
+    """Run a program of the environment, away from the repository, and return what it prints."""
+    done = subprocess.run(
+        [environment / program, *arguments],
+        cwd=environment,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +116,40 @@ def test_unpacked_wheel_imports_by_itself(unpacked: Path) -> None:
         timeout=120,
     )
     assert Path(done.stdout.strip()).is_relative_to(unpacked.resolve())
+
+
+def test_installed_wheel_brings_its_own_files(environment: Path) -> None:
+    script = "import napari_xce.learning.shipped as s; print(s.WEIGHTS, s.WEIGHTS.exists())"
+    weights, exists = _run(environment, Path(sys.executable).name, "-c", script).split()
+    assert exists == "True"
+    assert Path(weights).is_relative_to(environment.parent.resolve())
+
+
+def test_installed_command_says_what_it_can_do(environment: Path) -> None:
+    assert "demo" in _run(environment, "napari-xce", "--help")
+
+
+def test_installed_manifest_is_found_and_valid(environment: Path) -> None:
+    script = "from npe2.cli import app; app(['validate', 'napari-xce'])"
+    said = _run(environment, Path(sys.executable).name, "-c", script)
+    assert "Manifest for 'XCE Annotator' valid!" in said.replace("\n", " ")
+
+
+def test_wheel_built_from_the_sdist_is_the_same(source: Path, wheel: Path, tmp_path: Path) -> None:
+    again = _build(source, "wheel", tmp_path / "wheel")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        sums = [{i.filename: i.CRC for i in archive.infolist()} for archive in (first, second)]
+    assert sums[0] == sums[1]
+
+
+def test_page_of_the_plugin_says_what_it_is(unpacked: Path) -> None:
+    text = next(unpacked.glob("*.dist-info/METADATA")).read_text(encoding="utf-8")
+    page = Parser().parsestr(text)
+    assert page["Name"] == "napari-xce"
+    assert page["License-Expression"] == "Apache-2.0"
+    assert page["Description-Content-Type"] == "text/markdown"
+    assert "Framework :: napari" in page.get_all("Classifier")
+    assert page.get_payload().startswith("# napari-xce")
 
 
 def test_manifest_of_the_wheel_is_valid(unpacked: Path) -> None:

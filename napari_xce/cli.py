@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -64,6 +65,8 @@ app = typer.Typer(
 )
 
 app.add_typer(bench)
+
+SAVE_SECONDS = 60.0
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 _SessionFolder = Annotated[Path, typer.Argument(metavar="SESSION", help="Its folder (.xce).")]
@@ -239,13 +242,19 @@ def _check_target(out: Path) -> None:
 
 def _predict_tiles(work: Session, id: str) -> None:
     """Predict a slide tile by tile, with a bar that says how long it will take."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     if not work.live.has_learnt:
         return  # Session.predict says it in words
     tiles = work.stale_tiles(id, skip_glass=True)
-    for tile in track(tiles, "Predicting", console=Console(stderr=True), transient=True):
-        work.predict_tile(id, tile)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Predicting", total=len(tiles))
+        saved = time.monotonic()
+        for done in work.predict_tiles(id, tiles):
+            bar.advance(task, len(done))
+            if time.monotonic() - saved > SAVE_SECONDS:  # a run that is killed goes on from here
+                work.save()
+                saved = time.monotonic()
 
 
 @app.command(epilog="Example: [bold]napari-xce evaluate case.xce --json[/bold]")

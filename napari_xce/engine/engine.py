@@ -17,6 +17,7 @@ from napari_xce.engine.messages import (
     CancelPredict,
     Command,
     Message,
+    PausePredict,
     PredictSlide,
     Segmented,
     SetHead,
@@ -134,6 +135,10 @@ class Engine:
     def cancel_predict(self) -> None:
         """End the whole-slide run; what was predicted stays."""
         self._inbox.put(CancelPredict())
+
+    def pause_predict(self, paused: bool = True) -> None:
+        """Let the whole-slide run wait, or go on where it was."""
+        self._inbox.put(PausePredict(paused))
 
     # ---- the thread
 

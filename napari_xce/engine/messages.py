@@ -89,13 +89,15 @@ class SuggestionsReady:
 class Progress:
     """How far a whole-slide run is; ``done == total`` ends it.
 
-    0 of 0: there was nothing to do, it was cancelled, or it could not begin.
+    0 of 0: there was nothing to do, it was cancelled, or it could not begin. ``seconds_left`` is 0
+    while the pace is not known.
     """
 
     slide_id: str
     done: int
     total: int
     seconds_left: float
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,25 @@ class CancelPredict:
 
 
 @dataclass(frozen=True, slots=True)
+class PausePredict:
+    """Let the whole-slide run wait, or go on."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WakeUp:
     """Look whether to stop."""
 
 
 Command = (
-    SetViewport | TakeUp | SetPaused | SetHead | Suggest | PredictSlide | CancelPredict | WakeUp
+    SetViewport
+    | TakeUp
+    | SetPaused
+    | SetHead
+    | Suggest
+    | PredictSlide
+    | CancelPredict
+    | PausePredict
+    | WakeUp
 )

@@ -21,6 +21,7 @@ from napari_xce.engine.messages import (
     Message,
     ModelReady,
     Painted,
+    PausePredict,
     PredictSlide,
     Progress,
     Promoted,
@@ -88,6 +89,7 @@ class Worker:
         self._view_is_due = False  # a tile of the view was painted in this round
         self._note = ""
         self._last_save = time.monotonic()
+        self._save_after = SAVE_SECONDS
 
     # ---- for the loop
 
@@ -115,6 +117,8 @@ class Worker:
                 self._begin_run(slide_id)
             case CancelPredict():
                 self._end_run()
+            case PausePredict(paused):
+                self._pause_run(paused)
             case WakeUp():
                 pass
 
@@ -147,8 +151,12 @@ class Worker:
             NOTHING_MORE if state == "learnt" else self._note,
         )
 
+    @property
+    def _run_goes_on(self) -> bool:
+        return self._slide_run is not None and not self._slide_run.paused
+
     def _state(self) -> str:
-        if self._slide_run is not None:
+        if self._run_goes_on:
             return "predicting the slide"
         if self._paused:
             return "paused"
@@ -170,6 +178,7 @@ class Worker:
             *late,
             self._paint_view,
             self._show_masks,
+            self._recall_heat,
             self._continue_run,
             self._paint_around,
             self._train,
@@ -259,7 +268,7 @@ class Worker:
     def _train(self) -> bool:
         """Take one fine-tuning step; judge the copy when it is due."""
         live = self._session.live
-        if self._paused or self._to_learn or self._slide_run is not None or not live.has_learnt:
+        if self._paused or self._to_learn or self._run_goes_on or not live.has_learnt:
             return False
         began = time.monotonic()
         loss = live.train_step()
@@ -285,9 +294,12 @@ class Worker:
 
     def _save_sometimes(self) -> bool:
         """Save once a minute; never the reason to leave other work."""
-        if time.monotonic() - self._last_save > SAVE_SECONDS:
-            self._last_save = time.monotonic()
+        if time.monotonic() - self._last_save > self._save_after:
+            started = time.monotonic()
             self._session.save()
+            self._last_save = time.monotonic()
+            # millions of cells take seconds to write: at most a twentieth of the time goes there
+            self._save_after = max(SAVE_SECONDS, 20 * (self._last_save - started))
         return False
 
     # ---- painting
@@ -296,6 +308,18 @@ class Worker:
         """Predict one tile of the view."""
         self._view_is_due = self._paint(around=False)
         return self._view_is_due
+
+    def _recall_heat(self) -> bool:
+        """Draw the cells of an earlier session far out, where nothing else is shown."""
+        view = self._view_predictions()
+        if view is None or view[2].heat_is_recalled:
+            return False
+        slide_id, _, predictions = view
+        predictions.recall_heat()
+        height, width = predictions.grid.shape
+        whole = (-0.5, -0.5, height - 0.5, width - 0.5)
+        self._tell(Painted(slide_id, whole, self._session.model_revision))
+        return True
 
     def _paint_around(self) -> bool:
         """Predict one tile next to the view."""
@@ -380,27 +404,55 @@ class Worker:
         with session.lock:
             if not session.live.has_learnt:
                 raise XceError("Nothing has been learnt yet: click a few cells first.")
-            tiles = session.stale_tiles(slide_id, skip_glass=True, heat=True)
-            run = SlideRun(slide_id, session.predictions[slide_id], tiles[::-1], len(tiles))
-        self._slide_run = run if tiles else None
+            tiles = session.stale_tiles(slide_id, skip_glass=True)
+            reader = session.read_ahead(slide_id, tiles)
+            run = SlideRun(slide_id, session.predictions[slide_id], reader, len(tiles))
+        if tiles:
+            self._slide_run = run
+            self._guarded(session.save)  # cells that are saved later are of a model that was saved
+        else:
+            reader.close()
         self._tell(run.progress())
 
     def _continue_run(self) -> bool:
-        """Predict the next tile of a run."""
+        """Predict the next tiles of a run."""
         run = self._slide_run
-        if run is None:
+        if run is None or run.paused:
             return False
         if self._session.predictions.get(run.slide_id) is not run.predictions:
-            self._slide_run = None
+            self._drop_run()
             self._begin_run(run.slide_id)  # its scale has changed, and so have its tiles
             return True
-        self._predict(run.slide_id, run.tiles.pop())
+        left = run.reader.tiles_left
+        self._guarded(lambda: self._predict_next(run))
+        run.note_done(left - run.reader.tiles_left)
         self._tell(run.progress())
-        if not run.tiles:
-            self._slide_run = None
+        if not run.reader.tiles_left:
+            self._drop_run()
+            self._guarded(self._session.save)
         return True
 
-    def _end_run(self) -> None:
+    def _predict_next(self, run: SlideRun) -> None:
+        """Predict the tiles of a run that come next, and say so."""
+        for tile in self._session.predict_next(run.slide_id, run.reader):
+            box = run.predictions.grid.core_box(tile)
+            self._tell(Painted(run.slide_id, box, self._session.model_revision))
+
+    def _pause_run(self, paused: bool) -> None:
+        """Let the run wait, with what it found on the disk, or go on."""
+        run = self._slide_run
+        if run is not None and run.paused != paused:
+            run.pause(paused)
+            self._guarded(self._session.save)
+            self._tell(run.progress())
+
+    def _drop_run(self) -> None:
         run, self._slide_run = self._slide_run, None
         if run is not None:
+            run.reader.close()
+
+    def _end_run(self) -> None:
+        run = self._slide_run
+        if run is not None:
+            self._drop_run()
             self._tell(Progress(run.slide_id, 0, 0, 0.0))

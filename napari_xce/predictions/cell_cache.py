@@ -76,7 +76,7 @@ def load_cells(path: Path, predictions: SlidePredictions, names: ClassNames) -> 
         if card["grid"] != _grid_card(predictions.grid):
             return False
         before = {int(id): str(name) for id, name in card["classes"].items()}
-        predictions.detections.load(path)
+        predictions.load_cells(path)
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SessionError) as error:

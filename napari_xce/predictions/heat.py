@@ -22,6 +22,7 @@ from napari_xce.errors import XceError
 LARGEST_IN_MEMORY = 64 * 2**20  # bytes, all levels together
 COARSEST = 512  # pixels: napari makes the thumbnail from the whole coarsest level
 _SPARE_DISK = 128 * 2**20  # bytes: a write to a mapped file on a full disk would kill the process
+SKETCHED_LEVEL, CELL_SHARE = 2, 0.25  # of `sketch`
 _BAND = 256  # rows that are cleared at once
 
 
@@ -103,6 +104,50 @@ class HeatPyramid:
             top, left, bottom, right = top // 2, left // 2, -(-bottom // 2), -(-right // 2)
             children = fine[2 * top : 2 * bottom, 2 * left : 2 * right]
             coarse[top:bottom, left:right] = _mean_of_predicted(children)
+
+    def sketch(
+        self,
+        corners: NDArray[np.int64],
+        side: int,
+        centres: NDArray[np.float64],
+        scores: NDArray[np.float32],
+    ) -> None:
+        """Draw cells into the coarse levels alone, where heat itself was not kept.
+
+        Parameters
+        ----------
+        corners : int64, shape (T, 2)
+            First heat pixels (y, x) of the tiles that were predicted: between their cells is
+            nothing.
+        side : int
+            Heat pixels on a side of a tile.
+        centres : float64, shape (N, 2)
+            Cells, heat pixels from the slide's corner.
+        scores : float32, shape (N,)
+            Of the cells, [0, 1].
+
+        Notes
+        -----
+        Begins at the level whose pixels are as large as a cell (4 heat pixels), a quarter of it
+        filled; the finer levels stay "not predicted".
+        """
+        first = min(SKETCHED_LEVEL, len(self.levels) - 1)
+        if first < 0 or not len(corners):
+            return
+        level, shrink = self.levels[first], 2**first
+        if self._folder is not None:
+            _check_room(self._folder, level.size * 2)
+        for y, x in (corners // shrink).tolist():
+            level[y : y + -(-side // shrink), x : x + -(-side // shrink)] = 1
+        y, x = np.clip(centres // shrink, 0, np.array(level.shape) - 1).astype(np.intp).T
+        np.maximum.at(level, (y, x), quantise(scores * CELL_SHARE))
+        rows = corners[:, 0] // shrink
+        top, bottom = int(rows.min()), int(rows.max()) + -(-side // shrink)
+        for fine, coarse in pairwise(self.levels[first:]):
+            top, bottom = top // 2, min(-(-bottom // 2), coarse.shape[0])
+            for start in range(top, bottom, _BAND):
+                stop = min(start + _BAND, bottom)
+                coarse[start:stop] = _mean_of_predicted(fine[2 * start : 2 * stop])
 
     def clear(self) -> None:
         """Set everything to "not predicted", in place: a layer goes on showing the same arrays."""

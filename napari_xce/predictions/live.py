@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
 from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.trainer import Trainer
+from napari_xce.predictions.block_reader import BlockReader
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
@@ -362,6 +363,26 @@ class LiveModel:
         if key not in self._memory.tiles:
             self._remember(key)
         return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
+
+    def read_ahead(self, slide: str, tiles: Iterable[Tile]) -> BlockReader:
+        """Return a reader of many tiles, for ``predict_next``; close it."""
+        return BlockReader(self._slides[slide], tiles, self.device)
+
+    def predict_next(self, reader: BlockReader) -> dict[Tile, TilePrediction]:
+        """Predict the tiles that a reader hands out next; nothing is remembered of them.
+
+        Raises
+        ------
+        SlideError
+            As for ``BlockReader.next``.
+        """
+        blocks, windows = reader.next()
+        with_mask = self.model.head == "unet"
+        looked = self.predictor.look_at(self.model, reader.work, windows, with_mask)
+        found: dict[Tile, TilePrediction] = {}
+        for block, seen in zip(blocks, looked, strict=True):
+            found |= self.predictor.read_block(self.model, reader.work, block, seen, self.revision)
+        return found
 
     def has_seen(self, key: TileKey) -> bool:
         """Tell whether cells of a tile are remembered."""

@@ -4,7 +4,7 @@ engine at work on the same session gets its turn in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_xce.errors import SessionError
 from napari_xce.exchange.outlines import Outline, outlines
 from napari_xce.learning.trunk import MASK_STRIDE
+from napari_xce.predictions.block_reader import BlockReader
 from napari_xce.predictions.detections import Box, Detections
 from napari_xce.predictions.instances import (
     MARGIN,
@@ -69,11 +70,42 @@ class SessionPredictions(SessionModel):
 
     def _predict_box(self, id: str, box: Box, skip_glass: bool = False) -> None:
         """Predict the tiles of a box that the present model has not predicted."""
-        for tile in self.stale_tiles(id, box, skip_glass):
-            self.predict_tile(id, tile)
+        for _ in self.predict_tiles(id, self.stale_tiles(id, box, skip_glass)):
+            pass
+
+    def predict_tiles(self, slide: str, tiles: Sequence[Tile]) -> Iterator[list[Tile]]:
+        """Predict many tiles, reading ahead; yield those that were just published.
+
+        Raises
+        ------
+        SlideError
+            A tile cannot be read; what was predicted before stays.
+        """
+        with self.read_ahead(slide, tiles) as reader:
+            while reader.tiles_left:
+                yield self.predict_next(slide, reader)
+
+    def read_ahead(self, slide: str, tiles: Sequence[Tile]) -> BlockReader:
+        """Return a reader of the pixels of many tiles, for ``predict_next``; close it."""
+        with self.lock:
+            return self.live.read_ahead(slide, tiles)
+
+    def predict_next(self, slide: str, reader: BlockReader) -> list[Tile]:
+        """Predict and publish the tiles that a reader hands out next; return which they were.
+
+        Raises
+        ------
+        SlideError
+            One of them cannot be read; the next call goes on with others.
+        """
+        with self.lock:
+            found = self.live.predict_next(reader)
+            for tile, prediction in found.items():
+                self.predictions[slide].publish(tile, prediction.heat, prediction.detections)
+            return list(found)
 
     def stale_tiles(
-        self, slide: str, box: Box | None = None, skip_glass: bool = False, heat: bool = False
+        self, slide: str, box: Box | None = None, skip_glass: bool = False
     ) -> list[Tile]:
         """Return the tiles that the present model has not predicted.
 
@@ -85,13 +117,11 @@ class SessionPredictions(SessionModel):
             Level-0 pixels; by default the whole slide.
         skip_glass : bool
             Leave out tiles without tissue, unless something was annotated there.
-        heat : bool
-            Also those of which only the cells are known, from an earlier session.
         """
         with self.lock:
             predictions = self.predictions[self._slide_id(slide)]
-            grid, revision = predictions.grid, self.model_revision
-            known = predictions.revisions if heat else predictions.detections.tiles()
+            grid, revision = predictions.grid, self.live.revision
+            known = predictions.detections.tiles()
             tiles = grid.tiles_in(box or as_box(None, self.slides[slide].shape))
             tiles = [tile for tile in tiles if known.get(tile) != revision]
             if skip_glass and tiles:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_xce.widgets.counts_box import Count
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
     thresholds = dict(session.thresholds)
     in_view = store.counts(thresholds, binding.box) if binding.box is not None else {}
     on_slide = store.counts(thresholds)
-    done = predictions.revisions
+    done = store.tiles()  # also those of an earlier session, whose heat is not painted yet
     view_mm2 = _area_mm2(binding, _view_tiles(binding), binding.box)
     slide_mm2 = _area_mm2(binding, list(done), None)
     rows = [
@@ -86,7 +88,7 @@ def _tiles_in(binding: Binding, box: Box) -> list[tuple[int, int]] | None:
 
 def _view_tiles(binding: Binding) -> list[tuple[int, int]]:
     """Return the predicted tiles in view."""
-    done = binding.session.predictions[binding.slide_id].revisions
+    done = binding.session.predictions[binding.slide_id].detections.tiles()
     if binding.box is None:
         return []
     tiles = _tiles_in(binding, binding.box)
@@ -101,18 +103,16 @@ def _area_mm2(binding: Binding, tiles: list[tuple[int, int]], box: Box | None) -
     if mpp is None:
         return None
     grid = binding.session.predictions[binding.slide_id].grid
-    area = 0.0  # level-0 pixels
-    for tile in tiles:
-        core = grid.core_box(tile)
-        if box is not None:
-            core = (
-                max(core[0], box[0]),
-                max(core[1], box[1]),
-                min(core[2], box[2]),
-                min(core[3], box[3]),
-            )
-        area += max(core[2] - core[0], 0.0) * max(core[3] - core[1], 0.0)
-    return area * mpp[0] * mpp[1] * 1e-6
+    rows, columns = grid.working_shape
+    y0, x0, y1, x1 = (0.0, 0.0, rows, columns)  # working pixels from the slide's corner
+    if box is not None:
+        (top, left), (bottom, right) = grid.to_working([box[:2], box[2:]]) + 0.5
+        y0, x0, y1, x1 = max(y0, top), max(x0, left), min(y1, bottom), min(x1, right)
+    corners = np.array(tiles, float).reshape(-1, 2) * grid.core_size
+    low = np.maximum(corners, (y0, x0))
+    high = np.minimum(corners + grid.core_size, (y1, x1))
+    working = float(np.prod(np.maximum(high - low, 0.0), axis=1).sum())
+    return working * grid.factor[0] * grid.factor[1] * mpp[0] * mpp[1] * 1e-6
 
 
 def _per(count: int, area: float | None) -> float | None:

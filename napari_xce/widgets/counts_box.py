@@ -42,6 +42,7 @@ class CountsBox(Fold):
 
     whole_slide = Signal()
     cancelled = Signal()
+    paused = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Counts", parent=parent)
@@ -75,7 +76,8 @@ class CountsBox(Fold):
         self.progress.setToolTip("How much of the slide is predicted")
         self.cancel = button("Cancel", "Stop; what is predicted stays", self.cancelled.emit)
         self.rows.addWidget(self.whole)
-        self.add_row(self.progress, self.cancel, stretch=0)
+        self.pause = button("Pause", "Wait; what is predicted is saved", self._toggle_pause)
+        self.add_row(self.progress, self.pause, self.cancel, stretch=0)
         self.show_progress(None)
         self.show_counts([], "")
 
@@ -103,17 +105,25 @@ class CountsBox(Fold):
         self.covered.setText(covered)
         self.covered.setVisible(bool(covered))
 
-    def show_progress(self, done_of: tuple[int, int, float | None] | None) -> None:
+    def show_progress(
+        self, done_of: tuple[int, int, float | None] | None, paused: bool = False
+    ) -> None:
         """Show tiles done, tiles in all and seconds left; None hides the bar."""
         running = done_of is not None
         self.whole.setVisible(not running)
-        self.progress.setVisible(running)
-        self.cancel.setVisible(running)
+        for widget in (self.progress, self.pause, self.cancel):
+            widget.setVisible(running)
+        self._is_paused = paused
+        self.pause.setText("Go on" if paused else "Pause")
         if done_of is not None:
             done, total, left = done_of
             self.progress.setMaximum(max(total, 1))
             self.progress.setValue(done)
-            self.progress.setFormat("%p %" + (f" · {_time(left)} left" if done and left else ""))
+            left_words = f" · {_time(left)} left" if done and left else ""
+            self.progress.setFormat("%p %" + (" · paused" if paused else left_words))
+
+    def _toggle_pause(self) -> None:
+        self.paused.emit(not self._is_paused)
 
 
 def _density(value: float | None) -> str:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_xce.session import Session
 
 TICK_MS = 100
-COUNT_SECONDS = 1.0
 
 _docks: WeakKeyDictionary[Any, ref[AnnotatorDock]] = WeakKeyDictionary()
 
@@ -146,7 +145,7 @@ class AnnotatorDock(Face):
         if session is not None and session.store.revision != self._seen_revision:
             self._seen_revision = session.store.revision
             self._show_classes()
-        if self._recount and time.monotonic() - self._counted > COUNT_SECONDS:
+        if self._recount and time.monotonic() > self._count_at:
             self._show_counts()
         self._show_visible()
         self._show_step()
@@ -184,6 +183,7 @@ class AnnotatorDock(Face):
         self.show_box.threshold_reset.connect(self._reset_threshold)
         self.counts.whole_slide.connect(self._predict_slide)
         self.counts.cancelled.connect(self._cancel_predict)
+        self.counts.paused.connect(self._pause_predict)
         self.suggest.suggest.connect(self.suggest_next)
         self.suggest.review.connect(self._draw_region)
         self.suggest.measure.connect(self._measure)
@@ -317,6 +317,11 @@ class AnnotatorDock(Face):
         if annotator.engine is not None and annotator.binding is not None:
             slide_id = annotator.binding.slide_id
             self._try(lambda: annotator.engine.predict_slide(slide_id))
+
+    def _pause_predict(self, paused: bool) -> None:
+        engine = self.annotator.engine
+        if engine is not None:
+            self._try(lambda: engine.pause_predict(paused))
 
     def _cancel_predict(self) -> None:
         if self.annotator.engine is not None:

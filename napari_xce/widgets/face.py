@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 OPEN_SECTIONS = "open_sections"  # the session's setting: title to whether it is open
 MIN_FOLDS_PX = 120
+COUNT_SECONDS = 1.0
 HINT_PX = 44
 
 
@@ -74,7 +75,7 @@ class Face(QWidget):
         self._inserted = False  # a layer was added since the last tick
         self._learnt = False  # training has nothing more to gain
         self._once = Once()
-        self._counted = 0.0
+        self._count_at = 0.0  # not before
         self._recount = True
         self._build()
 
@@ -187,7 +188,8 @@ class Face(QWidget):
         elif isinstance(message, Progress):
             done = message.done >= message.total
             self.counts.show_progress(
-                None if done else (message.done, message.total, message.seconds_left)
+                None if done else (message.done, message.total, message.seconds_left),
+                message.paused,
             )
         elif isinstance(message, Failed):
             self.counts.show_progress(None)
@@ -236,7 +238,7 @@ class Face(QWidget):
             self.show_box.show_threshold(color, threshold, own)
 
     def _show_counts(self) -> None:
-        self._counted, self._recount = time.monotonic(), False
+        began, self._recount = time.monotonic(), False
         binding = self.annotator.binding
         if binding is None:
             self.counts.show_counts([], NOTHING_YET)
@@ -245,6 +247,8 @@ class Face(QWidget):
         rows, covered = count_cells(binding)
         self.counts.show_counts(rows, covered)
         self.status.show_freshness(freshness(binding))
+        took = time.monotonic() - began  # millions of cells take a while: at most a twentieth
+        self._count_at = time.monotonic() + max(COUNT_SECONDS, 20 * took)
 
     def _show_visible(self) -> None:
         if self.annotator.binding is not None:

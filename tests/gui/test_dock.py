@@ -256,6 +256,21 @@ def test_whole_slide_run_shows_progress_and_can_be_cancelled(window: Any, noise:
     assert not window.dock.counts.progress.isVisible()
 
 
+def test_whole_slide_run_can_be_paused_and_go_on(window: Any, noise: Slide) -> None:
+    window.show(noise)
+    slide_id = window.binding.slide_id
+    window.engine.say(Progress(slide_id, 1, 4, 30.0))
+    window.dock.tick()
+    window.dock.counts.pause.click()
+    assert window.engine.told[-1] == ("pause_predict", True)
+    window.engine.say(Progress(slide_id, 1, 4, 30.0, paused=True))
+    window.dock.tick()
+    assert "paused" in window.dock.counts.progress.text()
+    assert window.dock.counts.pause.text() == "Go on"
+    window.dock.counts.pause.click()
+    assert window.engine.told[-1] == ("pause_predict", False)
+
+
 def test_failure_is_shown_once_in_words(window: Any, noise: Slide) -> None:
     window.show(noise)
     window.engine.say(Failed("The disk is full."))

@@ -9,6 +9,7 @@ correction to the logits of that answer, which background training finds.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,8 +213,8 @@ class CellModel(nn.Module):
         parts = [p.with_name(p.name + ".part") for p in (path, card_path)]
         try:
             # not save_file, which lets nobody but the owner read the file
-            parts[0].write_bytes(to_bytes(tensors, {"card": json.dumps(meta)}))
-            parts[1].write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+            _write(parts[0], to_bytes(tensors, {"card": json.dumps(meta)}))
+            _write(parts[1], (json.dumps(meta, indent=2) + "\n").encode())
             parts[0].replace(path)
             parts[1].replace(card_path)
         except (OSError, SafetensorError) as error:
@@ -289,6 +290,14 @@ def look(
 def _says_nothing(head: YolloHead | UNetHead) -> bool:
     """Tell whether a head adds nothing, as before any training; training itself must call it."""
     return not torch.is_grad_enabled() and head.adds_nothing
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file to the disk itself, so that the renaming after it cannot overtake it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def object_probability(objectness: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_full_disk_is_told_and_keeps_the_old_model(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr(Path, "write_bytes", full)
+        context.setattr(os, "fsync", full)
         with pytest.raises(xce.ModelError, match="No space left"):
             learnt.save()
     assert model.read_bytes() == before

@@ -12,8 +12,9 @@ import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from napari_xce.errors import ExchangeError
@@ -35,6 +36,35 @@ _WORDS = {
     errno.EISDIR: "a folder of that name is in the way. Choose another name",
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
 }
+
+
+#: Asked between pieces and before the renaming, on the thread that writes.
+_stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False)
+
+
+class Stopped(ExchangeError):
+    """The writing was stopped; nothing is left of it."""
+
+
+@contextmanager
+def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
+    """Make what this thread writes in the block stop when `stop` returns True.
+
+    Raises
+    ------
+    Stopped
+        At the next piece of text, or at the latest in place of the renaming.
+    """
+    token = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
+
+
+def _ask_stop(target: Path | str) -> None:
+    if _stop.get()():
+        raise Stopped(f"{target} was not written: it was stopped.")
 
 
 @contextmanager
@@ -64,6 +94,7 @@ def file_aside(path: Path | str) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         aside = _beside(target)
         yield aside
+        _ask_stop(target)
         _flush(aside)
         os.replace(aside, target)
     except OSError as error:
@@ -110,6 +141,7 @@ def folder_aside(path: Path | str) -> Iterator[Path]:
             )
         aside = _beside(target)
         yield aside
+        _ask_stop(target)
         _swap(aside, target)
     except OSError as error:
         raise disk_error(error, target) from error
@@ -131,6 +163,7 @@ def write_text(path: Path | str, pieces: Iterable[str], *, gz: bool = False) -> 
         # without name and time the same content gives the same bytes
         stream = gzip.GzipFile("", "wb", 6, raw, mtime=0) if gz else raw
         while batch := "".join(itertools.islice(pieces, _BATCH)):
+            _ask_stop(path)
             stream.write(batch.encode("utf-8"))
         if gz:
             stream.close()

@@ -7,13 +7,16 @@ GUI thread only. Every method may raise an XceError whose sentence the dock show
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from napari_xce.engine import Engine, Message
+from napari_xce.exchange.aside import stoppable
 from napari_xce.session import Session
 from napari_xce.slides import open_slide
 from napari_xce.slides.slide import Slide
@@ -24,6 +27,8 @@ from napari_xce.widgets.sessions import session_for
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
+
+MOMENT_SECONDS = 0.5  # a job that is over sooner is not shown
 
 
 class Annotator:
@@ -203,13 +208,25 @@ class Jobs:
         """Start a job that returns words; `show` gets them on the thread that asks `finished`."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
-        self._running.append(Job(what, self._pool.submit(job), show))
+        stop = Event()
+        self._running.append(Job(what, self._pool.submit(_stoppably, job, stop), show, stop))
 
     def finished(self) -> list[Job]:
         """Return the jobs that ended since the last call."""
         done = [job for job in self._running if job.future.done()]
         self._running = [job for job in self._running if not job.future.done()]
         return done
+
+    def going_on(self) -> str | None:
+        """Say what has been going on for a moment; None when nothing has, or it is to stop."""
+        now = time.monotonic()
+        late = (job for job in self._running if now - job.since > MOMENT_SECONDS)
+        return next((job.what for job in late if not job.stop.is_set()), None)
+
+    def cancel(self) -> None:
+        """Stop all jobs; they are finished soon, with nothing to show."""
+        for job in self._running:
+            job.stop.set()
 
     def close(self) -> None:
         """Wait for the running job; those that wait are dropped. May be called twice."""
@@ -220,8 +237,18 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What it does in words, its outcome, and what shows that."""
+    """What it does in words, its outcome, what shows that, whether to stop, and when it began."""
 
     what: str
     future: Future[str]
     show: Callable[[str], None]
+    stop: Event
+    since: float = field(default_factory=time.monotonic)
+
+
+def _stoppably(job: Callable[[], str], stop: Event) -> str:
+    """Do a job, which may be told to stop before it begins, or while it writes a file."""
+    if stop.is_set():
+        return ""
+    with stoppable(stop.is_set):
+        return job()

@@ -136,7 +136,11 @@ class AnnotatorDock(Face):
         for message in self._messages():
             self._show_message(message)
         for job in self._jobs.finished():
-            self._try(lambda job=job: job.show(job.future.result()))
+            if job.stop.is_set():
+                self.show_note(f"Cancelled: {job.what}")
+            else:
+                self._try(lambda job=job: job.show(job.future.result()))
+        self.job_bar.show_job(self._jobs.going_on())
         if self._inserted:
             self._inserted = False
             if self.annotator.binding is None and self.annotator.waiting is None:
@@ -168,6 +172,7 @@ class AnnotatorDock(Face):
         self.slide.session_chosen.connect(self.open_session)
         self.slide.session_copied.connect(self._copy_session)
         self.slide.help_wanted.connect(self.show_help)
+        self.job_bar.cancelled.connect(self._jobs.cancel)
         self.classes.chosen.connect(self._choose_class)
         self.classes.added.connect(self._add_class)
         self.classes.edited.connect(self._focus_canvas)
@@ -343,7 +348,7 @@ class AnnotatorDock(Face):
             return accuracy_in_words(session.evaluate())
 
         self.show_note("Comparing with the reviewed regions…")
-        self._jobs.start("accuracy", job, self.suggest.show_reason)
+        self._jobs.start("measuring accuracy", job, self.suggest.show_reason)
 
     def _export(self, path: str) -> None:
         binding = self.annotator.binding
@@ -356,7 +361,7 @@ class AnnotatorDock(Face):
             session.export(path, slide=slide_id)
             return f"Exported to {path}"
 
-        self._jobs.start("export", job, show_info)
+        self._jobs.start("exporting", job, show_info)
         self.show_note(f"Exporting to {path}…")
 
     def _import(self, path: str) -> None:
@@ -395,7 +400,7 @@ class AnnotatorDock(Face):
         self._show_folds()
         if session is not None:
             self.learn.show_head(session.head)
-            self._jobs.start("device", lambda: session.device, self.status.show_device)
+            self._jobs.start("getting ready", lambda: session.device, self.status.show_device)
             self.show_box.show_masks_possible(session.head == "unet")
         self.status.plot.clear()
         self.counts.show_progress(None)

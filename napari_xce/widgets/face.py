@@ -33,6 +33,7 @@ from napari_xce.widgets.counting import NOTHING_YET, count_cells, freshness
 from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
+from napari_xce.widgets.job_bar import JobBar
 from napari_xce.widgets.keyboard import FOCUS, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
 from napari_xce.widgets.once import Once
@@ -95,6 +96,7 @@ class Face(QWidget):
         self.counts = CountsBox()
         self.suggest = SuggestBox()
         self.export = ExportBox()
+        self.job_bar = JobBar()
         pinned, folds = QVBoxLayout(), self._build_folds()
         pinned.setContentsMargins(8, 4, 8, 4)
         pinned.setSpacing(5)
@@ -105,8 +107,9 @@ class Face(QWidget):
         outside.setSpacing(0)
         outside.addLayout(pinned)
         outside.addWidget(folds, 1)
+        outside.addWidget(self.job_bar)
         self.setMinimumWidth(320)
-        for before, after in pairwise(tab_stops([*self._pinned(), *self._folds()])):
+        for before, after in pairwise(tab_stops([*self._pinned(), *self._folds(), self.job_bar])):
             QWidget.setTabOrder(before, after)
 
     def _pinned(self) -> list[QWidget]:

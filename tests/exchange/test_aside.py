@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_xce.errors import ExchangeError
-from napari_xce.exchange.aside import file_aside, folder_aside, write_text
+from napari_xce.exchange.aside import Stopped, file_aside, folder_aside, stoppable, write_text
 
 
 def broken_pieces(error: Exception) -> Iterator[str]:
@@ -151,3 +151,39 @@ def test_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "photos.zarr" / "cat.jpg").exists()
+
+
+def test_stopped_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path, written = tmp_path / "cells.csv", []
+    path.write_text("old", encoding="utf-8")
+
+    def pieces() -> Iterator[str]:
+        for number in range(100_000):
+            written.append(number)
+            yield f"{number}\n"
+
+    with stoppable(lambda: len(written) > 5000), pytest.raises(Stopped, match="stopped"):
+        write_text(path, pieces())
+    assert len(written) < 20_000
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["cells.csv"]
+
+
+def write_new_zarr(path: Path) -> None:
+    with folder_aside(path) as aside:
+        make_zarr(aside, "new")
+
+
+def test_stopped_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    make_zarr(tmp_path / "a.zarr", "old")
+    with stoppable(lambda: True), pytest.raises(Stopped):
+        write_new_zarr(tmp_path / "a.zarr")
+    assert (tmp_path / "a.zarr" / ".zgroup").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_what_is_written_after_a_stopped_block_is_whole(tmp_path: Path) -> None:
+    with stoppable(lambda: True), pytest.raises(Stopped):
+        write_text(tmp_path / "a.csv", ["a"])
+    write_text(tmp_path / "a.csv", ["a"])
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "a"

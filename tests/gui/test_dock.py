@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,30 @@ def test_failure_is_shown_again_when_asked_for_again(window: Any, noise: Slide) 
         window.dock.tick()
     told = [r.message for r in notification_manager.records]
     assert told.count("The slide was moved.") == 2
+
+
+def test_long_export_shows_a_bar_and_can_be_cancelled(
+    window: Any, noise: Slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.show(noise)
+    let_go = threading.Event()
+    export, path = window.session.export, tmp_path / "cells.csv"
+    path.write_text("as it was", encoding="utf-8")
+
+    def slow(*args: Any, **kwargs: Any) -> Path:
+        let_go.wait(60)
+        return export(*args, **kwargs)
+
+    monkeypatch.setattr(window.session, "export", slow)
+    window.dock._export(str(path))
+    bar = window.dock.job_bar
+    window.qtbot.waitUntil(lambda: bar.isVisible(), timeout=20_000)
+    assert "Exporting" in bar.heading.text()
+    bar.cancel.click()
+    let_go.set()
+    window.qtbot.waitUntil(lambda: "Cancelled" in str(window.viewer.status), timeout=20_000)
+    assert not bar.isVisible()
+    assert path.read_text(encoding="utf-8") == "as it was"
 
 
 def test_threshold_is_set_by_hand_and_reset(window: Any, noise: Slide) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 #: Label of a vector that is explicitly none of the classes.
 OTHER = 0
@@ -214,9 +214,11 @@ def loss_and_gradient(
     t = flat.reshape(-1, x.shape[1] + 1)
     rows = np.arange(len(x))
     logits = x @ t[:, :-1].T + t[:, -1]  # (N, C + 1)
-    log_z = logsumexp(logits, axis=1)
-    loss = float((share * (log_z - logits[rows, target])).sum())
-    p = np.exp(logits - log_z[:, None])
+    logits -= logits.max(1, keepdims=True)  # by hand: scipy's logsumexp takes twice the time
+    p = np.exp(logits)
+    total = p.sum(1, keepdims=True)
+    loss = float((share * (np.log(total[:, 0]) - logits[rows, target])).sum())
+    p /= total
     p[rows, target] -= 1.0
     p *= share[:, None]
     gradient = np.column_stack([p.T @ x + ridge * t[:, :-1], p.sum(0)])

@@ -39,7 +39,7 @@ Head = Literal["yollo", "unet"]
 #: Classes of cells that the trunk proposes, and those that are read from the grid.
 Kind = Literal["proposed", "dense"]
 #: Objectness logit to log-odds that a proposal is a nucleus: fitted on the training patients.
-OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.8, 1.1
+OBJECTNESS_SLOPE, OBJECTNESS_SHIFT = 2.6, 1.1
 FORMAT = "napari-xce model 2"
 _FLOOR = 1e-4
 

@@ -259,7 +259,7 @@ def score_with_masks(
 def measure_left_out(name: str, model: ShippedModel, data: Path) -> dict[str, Any]:
     """Score weights on the data set they were trained without.
 
-    The threshold is that of the best F1 on other data: for "brca" the look-alikes of dsb2018 held out
+    The threshold is the best one on other data: for "brca" the look-alikes of dsb2018 held out
     from training, for "dsb" the training patients of brca_m2c.
     """
     if name == "brca":

@@ -154,13 +154,13 @@ class Forest:
         seed: int,
     ) -> tuple[Found, float]:
         """Learn from the clicks (None = background); find cells as peaks. Also the seconds."""
-        started = time.perf_counter()
+        started = time.process_time()
         rows, labels = self._rows(said, classes)
         forest = RandomForestClassifier(
             100, class_weight="balanced", random_state=seed, n_jobs=1, min_samples_leaf=2
         ).fit(rows, labels)
         parts = [self._peaks(forest, image, len(classes)) for image in images]
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         points = np.concatenate([p for p, _, _ in parts])
         return Found(
             points,

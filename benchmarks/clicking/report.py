@@ -102,7 +102,7 @@ def seconds_line(rows: Rows) -> str:
             if point["seconds"] is not None and "later" not in point["method"]:
                 seconds[point["method"]].append(point["seconds"])
     parts = [f"{m} {np.median(seconds[m]):.2f} s" for m in METHODS if seconds[m]]
-    return "Median time of one update: " + ", ".join(parts) + "."
+    return "Median CPU time of one update: " + ", ".join(parts) + "."
 
 
 def text_of(rows: Rows) -> str:

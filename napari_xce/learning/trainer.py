@@ -28,7 +28,7 @@ CROP_SIZE = 128
 BATCH = 4
 HEAD_RATE, BLOCK_RATE = 2e-3, 2e-4
 #: With fewer held-out clicks a comparison says nothing.
-LEAST_HELD_OUT = 3
+LEAST_HELD_OUT = 5
 #: After so many trials without gain, or one with, training rests until something is said: the
 #: longer it goes on with the same few clicks, the more it learns them by heart.
 MOST_FAILURES = 2
@@ -79,6 +79,16 @@ class Judgement:
     ranks: NDArray[np.float64]
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A copy beside the model it came from: whether it is better, why, and how both were judged."""
+
+    better: bool
+    words: str
+    copy: Judgement
+    model: Judgement
 
 
 class Trainer:
@@ -225,19 +235,22 @@ class Trainer:
         ranks = [(near[k][rest] < score).mean() for k, score in zip(labels, scores, strict=True)]
         return Judgement(np.array(ranks), scores.astype(np.float64), labels)
 
-    def compare(self) -> tuple[bool, str]:
-        """Tell whether the copy has become better than the model; the words say why.
+    def compare(self) -> Comparison:
+        """Tell whether the copy has become better than the model.
 
         Notes
         -----
-        Any gain in the mean rank counts: on brca_m2c training pays on average, and the sign alone
-        told those images apart on which it did not (``docs/method.md``).
+        The mean gain in rank must exceed its standard error: by the sign alone copies were promoted
+        that were worse on other patients (``docs/method.md``).
         """
         mine, theirs = self.judge(self.model), self.judge(self.reference)
-        if len(mine.ranks) < LEAST_HELD_OUT:
+        count = len(mine.ranks)
+        if count < LEAST_HELD_OUT:
             self._failures += 1
-            return False, "too few clicks to judge a fine-tuned model"
-        words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
-        better = bool(mine.ranks.mean() > theirs.ranks.mean())
+            words = "too few clicks to judge a fine-tuned model"
+            return Comparison(False, words, mine, theirs)
+        gains = mine.ranks - theirs.ranks
+        better = bool(gains.mean() > gains.std(ddof=1) / np.sqrt(count))
         self._failures = MOST_FAILURES if better else self._failures + 1
-        return better, words
+        words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
+        return Comparison(better, words, mine, theirs)

@@ -23,14 +23,14 @@ from torch import Tensor
 
 from napari_xce.annotations.records import REGION, Annotations
 from napari_xce.learning.appearance import APPEARANCE_SIZE
-from napari_xce.learning.calibration import Calibrated, calibrate, threshold_of
+from napari_xce.learning.calibration import DEFAULT, HIGHEST, LOWEST, Calibrated, calibrate
 from napari_xce.learning.click_learner import DENSE_RIDGE, RIDGE, ClickModel
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
 from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
-from napari_xce.learning.trainer import Trainer
+from napari_xce.learning.trainer import Judgement, Trainer
 from napari_xce.predictions.block_reader import BlockReader
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
@@ -335,20 +335,26 @@ class LiveModel:
     def try_promotion(self) -> Trial:
         """Let the fine-tuned copy take the model's place if it is better."""
         assert self._trainer is not None
-        better, words = self._trainer.compare()
-        if better:
-            found = self._trainer.judge(self._trainer.model)
-            for k in np.unique(found.labels):
-                name = self.model.classes[k - 1]
-                self.thresholds[name] = threshold_of(found.scores[found.labels == k])
+        found = self._trainer.compare()
+        if found.better:
+            self._move_thresholds(found.model, found.copy)
             trained = self._trainer.model.requires_grad_(False)
             trained.layers = self.model.layers  # which know the held-out clicks too
             self.model = self._to_device(trained)
             self.predictor.forget()
             self._forget()
             self.revision += 1
-        log.info("fine-tuned copy %s: %s", "promoted" if better else "not promoted", words)
-        return Trial(better, words)
+        said = "promoted" if found.better else "not promoted"
+        log.info("fine-tuned copy %s: %s", said, found.words)
+        return Trial(found.better, found.words)
+
+    def _move_thresholds(self, before: Judgement, after: Judgement) -> None:
+        """Let thresholds move as the scores of held-out clicks do."""
+        for k in np.unique(after.labels):
+            name, mine = self.model.classes[k - 1], after.labels == k
+            then, now = np.median(before.scores[mine]), np.median(after.scores[mine])
+            moved = self.thresholds.get(name, DEFAULT) * now / max(then, 1e-3)
+            self.thresholds[name] = float(np.clip(moved, LOWEST, HIGHEST))
 
     # ---- answers
 

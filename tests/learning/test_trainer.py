@@ -11,7 +11,13 @@ from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.devices import Device
 from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.targets import Said
-from napari_xce.learning.trainer import CROP_SIZE, LEAST_HELD_OUT, CropExample, Trainer
+from napari_xce.learning.trainer import (
+    CROP_SIZE,
+    LEAST_HELD_OUT,
+    CropExample,
+    Judgement,
+    Trainer,
+)
 
 from .conftest import disc_image
 
@@ -143,26 +149,39 @@ def test_better_copy_is_to_be_promoted(model, cpu):
     crops = [crop(held_out=range(1, 7))]
     trainer = Trainer(trust_nuclei(model, -30.0), crops, cpu)
     trust_nuclei(trainer.model, 30.0)
-    better, words = trainer.compare()
-    assert better
-    assert "held-out" in words
+    found = trainer.compare()
+    assert found.better
+    assert "held-out" in found.words
 
 
 def test_worse_or_equal_copy_is_not_promoted(model, cpu):
     crops = [crop(held_out=range(1, 7))]
     trainer = Trainer(trust_nuclei(model, 30.0), crops, cpu)
-    assert not trainer.compare()[0]
+    assert not trainer.compare().better
     trust_nuclei(trainer.model, -30.0)
-    assert not trainer.compare()[0]
+    assert not trainer.compare().better
 
 
 def test_too_few_held_out_clicks_promote_nothing(model, cpu):
     crops = [crop(held_out=range(LEAST_HELD_OUT - 1))]
     trainer = Trainer(trust_nuclei(model, -30.0), crops, cpu)
     trust_nuclei(trainer.model, 30.0)
-    better, words = trainer.compare()
-    assert not better
-    assert "too few" in words
+    found = trainer.compare()
+    assert not found.better
+    assert "too few" in found.words
+
+
+def test_gain_within_its_standard_error_promotes_nothing(model, cpu, monkeypatch):
+    def judged(ranks):
+        return Judgement(np.array(ranks), np.full(6, 0.5), np.ones(6, int))
+
+    trainer = Trainer(model, [crop()], cpu)
+    answers = [judged([0.9, 0.2, 0.9, 0.2, 0.9, 0.6]), judged([0.6] * 6)]
+    monkeypatch.setattr(trainer, "judge", lambda model: answers[model is not trainer.model])
+    assert answers[0].ranks.mean() > 0.6
+    assert not trainer.compare().better
+    answers[0] = judged([0.7] * 6)
+    assert trainer.compare().better
 
 
 @pytest.mark.parametrize("head", ["yollo", "unet"])

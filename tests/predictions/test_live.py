@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from napari_xce.evaluation import score_detections
 from napari_xce.learning.calibration import HIGHEST, LOWEST
 from napari_xce.learning.datasets import read_cbc_boxes
-from napari_xce.learning.trainer import MOST_FAILURES, Judgement, Trainer
+from napari_xce.learning.trainer import MOST_FAILURES, Comparison, Judgement, Trainer
 from napari_xce.predictions import crops as crops_module
 from napari_xce.predictions import live as live_module
 from napari_xce.predictions.crops import cut_crops
@@ -239,11 +239,27 @@ def test_fine_tuning_is_judged_after_so_many_steps(live, monkeypatch):
     assert live.trial_is_due
 
 
+def compared(better):
+    """Return a comparison in which scores of held-out clicks double."""
+    labels = np.array([1, 1, 1, 2, 2, 2])
+    before, after = (Judgement(np.full(6, 0.5), np.full(6, p), labels) for p in (0.3, 0.6))
+    return Comparison(better, "so it is", after, before)
+
+
+def test_thresholds_move_with_the_scores_of_held_out_clicks(live, monkeypatch):
+    teach(live, many_clicks())
+    live.train_step()
+    live.thresholds = {"blue": 0.2, "brown": 0.5}
+    monkeypatch.setattr(Trainer, "compare", lambda *_: compared(True))
+    live.try_promotion()
+    assert live.thresholds == {"blue": pytest.approx(0.4), "brown": HIGHEST}
+
+
 def test_promotion_answers_with_the_copy_and_looks_anew(live, monkeypatch):
     teach(live, many_clicks())
     before, revision = live.model, live.revision
     live.train_step()
-    monkeypatch.setattr(Trainer, "compare", lambda *_: (True, "better"))
+    monkeypatch.setattr(Trainer, "compare", lambda *_: compared(True))
     trial = live.try_promotion()
     assert trial.promoted
     assert live.model is not before
@@ -258,7 +274,7 @@ def test_copy_that_is_not_better_changes_nothing(live, monkeypatch):
     teach(live, many_clicks())
     before, revision, thresholds = live.model, live.revision, dict(live.thresholds)
     live.train_step()
-    monkeypatch.setattr(Trainer, "compare", lambda *_: (False, "worse"))
+    monkeypatch.setattr(Trainer, "compare", lambda *_: compared(False))
     assert not live.try_promotion().promoted
     assert (live.model, live.revision, live.thresholds) == (before, revision, thresholds)
     assert live.unseen_tiles() == []

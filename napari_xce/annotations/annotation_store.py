@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_xce.annotations import rows as annotation_rows
@@ -23,8 +24,13 @@ from napari_xce.annotations.records import (
     Annotations,
     CellClass,
 )
-from napari_xce.annotations.shapes import checked_points, checked_polygon, checked_region
-from napari_xce.annotations.slides import find_slide
+from napari_xce.annotations.shapes import (
+    centroid,
+    checked_points,
+    checked_polygon,
+    checked_region,
+)
+from napari_xce.annotations.slides import find_slide, refuse_outside
 from napari_xce.errors import SessionError
 
 
@@ -44,7 +50,8 @@ class AnnotationStore(JournalledStore):
         ------
         SessionError
             No such slide, class or provenance ("human", "accepted", "imported"), the class is
-            background (use `reject`), or the points are not finite numbers of shape (N, 2).
+            background (use `reject`), or the points are not finite numbers of shape (N, 2) on the
+            slide.
         """
         _check_provenance(provenance)
         with self._journal.action() as change:
@@ -61,7 +68,7 @@ class AnnotationStore(JournalledStore):
         Raises
         ------
         SessionError
-            No such slide, or the points are not finite numbers of shape (N, 2).
+            No such slide, or the points are not finite numbers of shape (N, 2) on the slide.
         """
         with self._journal.action() as change:
             background = find_class(change.connection, BACKGROUND)
@@ -78,6 +85,7 @@ class AnnotationStore(JournalledStore):
     ) -> list[str]:
         checked = checked_points(points)
         number, _ = find_slide(change.connection, slide)
+        refuse_outside(change.connection, number, checked)
         if not len(checked):
             return []
         noun = "rejection" if kind == REJECTION else f"{found.name} point"
@@ -90,7 +98,7 @@ class AnnotationStore(JournalledStore):
         Raises
         ------
         SessionError
-            No such slide or class, or the outline encloses nothing.
+            No such slide or class, the outline encloses nothing, or its middle is off the slide.
         """
         return self.add_masks(slide, class_name, [polygon])[0]
 
@@ -111,6 +119,8 @@ class AnnotationStore(JournalledStore):
             found = find_class(change.connection, class_name)
             if not vertices:
                 return []
+            middles = np.array([centroid(polygon) for polygon in vertices])
+            refuse_outside(change.connection, number, middles)
             count = len(vertices)
             noun = f"{found.name} mask"
             change.words = f"Draw a {noun}" if count == 1 else f"Draw {counted(count, noun)}"
@@ -127,11 +137,12 @@ class AnnotationStore(JournalledStore):
         Raises
         ------
         SessionError
-            No such slide, or the outline encloses nothing.
+            No such slide, the outline encloses nothing, or its middle is off the slide.
         """
         vertices = checked_region(polygon)
         with self._journal.action() as change:
             number, _ = find_slide(change.connection, slide)
+            refuse_outside(change.connection, number, centroid(vertices)[np.newaxis])
             change.words = "Set a region aside for testing" if set_aside else "Review a region"
             return annotation_rows.insert_polygons(
                 change, number, 0, REGION, [vertices], set_aside=set_aside
@@ -143,7 +154,8 @@ class AnnotationStore(JournalledStore):
         Raises
         ------
         SessionError
-            No such annotation, one is named twice, or the points are not N finite (y, x).
+            No such annotation, one is named twice, or the points are not N finite (y, x) on the
+            slide.
         """
         checked = checked_points(points)
         if len(set(ids)) != len(checked) or len(ids) != len(checked):
@@ -153,6 +165,9 @@ class AnnotationStore(JournalledStore):
         places = dict(zip(map(str, ids), checked.tolist(), strict=True))
         with self._journal.action() as change:
             rows = annotation_rows.rows_to_change(change, ids)
+            for number in {row[annotation_rows.SLIDE] for row in rows}:
+                mine = [places[str(r[0])] for r in rows if r[annotation_rows.SLIDE] == number]
+                refuse_outside(change.connection, number, np.array(mine))
             new = [annotation_rows.moved(row, places[str(row[annotation_rows.ID])]) for row in rows]
             self._replace(change, rows, new, "Move", "")
 
@@ -253,7 +268,14 @@ def _standing(connection: sqlite3.Connection, slide: str | None) -> Annotations:
     """Return what the tables hold, on one slide or on all."""
     number = None if slide is None else find_slide(connection, slide)[0]
     names = {found.id: found.name for found in all_classes(connection)}
-    return annotation_rows.arrays_of_rows(annotation_rows.select_rows(connection, number), names)
+    rows = annotation_rows.select_rows(connection, number)
+    try:
+        return annotation_rows.arrays_of_rows(rows, names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SessionError(
+            f"An annotation of the session is damaged ({error}): another program wrote it. Restore "
+            "the session from a backup."
+        ) from error
 
 
 def _check_provenance(provenance: str) -> None:

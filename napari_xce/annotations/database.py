@@ -69,6 +69,7 @@ class Database:
                 connection.close()
                 raise
         self._connection = connection
+        self._identity = _identity(path)
 
     @classmethod
     def create(
@@ -149,10 +150,25 @@ class Database:
         Raises
         ------
         SessionError
-            The session is closed, or SQLite fails (a full disk, say): nothing was changed.
+            The session is closed, its file is gone, or SQLite fails (a full disk, say): nothing
+            was changed.
         """
-        with self.reading() as connection, transaction(connection):
-            yield connection
+        with self.reading() as connection:
+            self._refuse_gone()
+            with transaction(connection):
+                yield connection
+
+    def _refuse_gone(self) -> None:
+        """Acknowledge nothing where the file was taken away: SQLite would write on into nowhere."""
+        try:
+            gone = _identity(self.path) != self._identity
+        except OSError:
+            gone = True
+        if gone:
+            raise SessionError(
+                f"The session {self.path} is gone: its folder was moved or deleted, or its drive "
+                "is not connected. The last action was not kept; put it back and repeat it."
+            )
 
 
 @contextmanager
@@ -162,10 +178,20 @@ def _as_session_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SessionError(f"The session {path} cannot be used ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise SessionError(
+            f"The session {path}: {_WHY[sqlite3.SQLITE_CORRUPT]} ({error})."
+        ) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
         why = _WHY.get(code, "SQLite refused")
         raise SessionError(f"The session {path}: {why} ({error}).") from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells this file from another one of the same name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 class _Damage(sqlite3.DatabaseError):
@@ -184,7 +210,7 @@ def _open_sound(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connecti
             raise
         try:
             words = repair(path, migrations)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             raise damage from None
     warnings.warn(words, XceWarning, stacklevel=6)
     return _open_checked(path, migrations)
@@ -195,6 +221,9 @@ def _open_checked(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connec
     connection = connect(path)
     try:
         _check(connection, path, migrations)
+    except UnicodeDecodeError as error:
+        connection.close()
+        raise _Damage(f"a text is damaged: {error}") from error
     except BaseException:
         connection.close()
         raise

@@ -126,7 +126,7 @@ def _rescue(path: Path, migrations: Sequence[Migration]) -> _Rescued:
     """
     try:
         return _read(path)
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         _replace_first_pages(path, migrations)
         return _read(path)
 

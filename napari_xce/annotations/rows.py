@@ -25,7 +25,7 @@ from napari_xce.annotations.shapes import Points, centroid
 from napari_xce.annotations.slides import slide_id
 from napari_xce.errors import SessionError
 
-ID, _, CLASS, KIND, _, Y, X, POLYGON, _, _ = range(10)  # places in a row
+ID, SLIDE, CLASS, KIND, _, Y, X, POLYGON, _, _ = range(10)  # places in a row
 _NAMES = ", ".join(COLUMNS["annotations"])
 
 

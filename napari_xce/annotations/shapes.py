@@ -40,6 +40,11 @@ def checked_points(points: ArrayLike) -> Points:
     return array
 
 
+def on_slide(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which points (N, 2) lie on a slide of (H, W) pixels, or less than a pixel beside it."""
+    return np.asarray(((points > -1) & (points < shape)).all(axis=1))
+
+
 def checked_polygon(polygon: ArrayLike) -> Points:
     """Return a polygon's vertices as float64, shape (M, 2), M >= 3, not closed.
 

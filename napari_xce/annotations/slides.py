@@ -14,6 +14,7 @@ from typing import Any
 from napari_xce.annotations.images import COLUMNS
 from napari_xce.annotations.journal import JournalledStore
 from napari_xce.annotations.records import SlideRecord
+from napari_xce.annotations.shapes import Points, on_slide
 from napari_xce.errors import SessionError
 
 FIELDS = ("name", "path", "fingerprint", "shape", "mpp", "mpp_source", "cell_diameter_px")
@@ -112,8 +113,32 @@ def find_slide(connection: sqlite3.Connection, slide: str) -> tuple[int, str]:
     raise SessionError(f"There is no slide {slide!r} in this session (slides: {known}).")
 
 
+def refuse_outside(connection: sqlite3.Connection, number: int, points: Points) -> None:
+    """Refuse points (N, 2) that lie more than a pixel off the slide.
+
+    Raises
+    ------
+    SessionError
+        Some do; the sentence counts them.
+    """
+    name, *shape = connection.execute(
+        "SELECT name, height, width FROM slides WHERE number = ?", (number,)
+    ).fetchone()
+    count = int((~on_slide(points, (shape[0], shape[1]))).sum())
+    if count:
+        raise SessionError(
+            f"{count:,} of {len(points):,} points lie outside the slide {name} ({shape[0]:,} x "
+            f"{shape[1]:,} pixels, y and x), so none was taken. Were they made on another slide?"
+        )
+
+
 def _record(row: tuple[Any, ...]) -> SlideRecord:
     number, name, path, fingerprint, height, width, mpp_y, mpp_x, source, diameter, created = row
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise SessionError(
+            f"The size of slide {name!r} is damaged: another program wrote it. Restore the session "
+            "from a backup."
+        )
     return SlideRecord(
         id=slide_id(number),
         name=name,

@@ -150,10 +150,13 @@ class Store(SlideStore, ClassStore, AnnotationStore):
     # Settings: outside undo and the journal
 
     def get_setting(self, key: str, default: Any = None) -> Any:
-        """Return a setting as JSON gives it back, or `default` where it was never set."""
+        """Return a setting as JSON gives it back; `default` where never set, or damaged."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        try:
+            return default if row is None else json.loads(row[0])
+        except ValueError:
+            return default
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keep anything that JSON can hold under a name.

@@ -31,7 +31,7 @@ from napari_xce.exchange.frames import CORNER, Origin, refuse_not_finite, to_cor
 from napari_xce.exchange.outlines import Outline
 from napari_xce.predictions.detections import Detections
 
-REVIEWED_REGION = "reviewed region"
+REVIEWED_REGION, TEST_REGION = "reviewed region", "test region"
 REJECTED = "rejected"
 _DECIMALS = 3  # of coordinates; QuPath itself writes two
 
@@ -58,7 +58,8 @@ def write_geojson(
     annotations : Annotations, optional
         Of this slide. Each becomes an object of type "annotation": points; rejections, of class
         background and named "rejected"; masks, as polygons; reviewed regions, as polygons without
-        class, named "reviewed region". Their kind and provenance are in `metadata`.
+        class, named "reviewed region" or, set aside, "test region". Their kind and provenance are
+        in `metadata`.
     polygons : iterable of Outline, optional
         Instances; each becomes a polygon, object type "detection". May be a generator: features
         are written as they come.
@@ -150,8 +151,11 @@ def _annotation_features(
         geometry = _annotation_geometry(annotations, i, origin)
         refuse_not_finite(shapely.get_coordinates(geometry), "Annotation", i)
         parts = ['"objectType":"annotation"']
-        if kind in (REGION, REJECTION):
-            parts.append(f',"name":"{REVIEWED_REGION if kind == REGION else REJECTED}"')
+        if kind == REGION:
+            name = TEST_REGION if annotations.set_aside[i] else REVIEWED_REGION
+            parts.append(f',"name":"{name}"')
+        elif kind == REJECTION:
+            parts.append(f',"name":"{REJECTED}"')
         if kind != REGION:
             parts.append(_classification(annotations.labels[i], colors))
         metadata = {"kind": str(kind), "provenance": str(annotations.provenances[i])}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.frames import CORNER, Origin, from_corner_xy
-from napari_xce.exchange.geojson import REVIEWED_REGION
+from napari_xce.exchange.geojson import REVIEWED_REGION, TEST_REGION
 from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector, clean_name
 from napari_xce.exchange.outlines import Area
 
@@ -131,7 +131,7 @@ class _FeatureReader:
             self.collector.leave_out("objects without a shape")
             return
         label = self._label(properties)
-        region = _is_region(properties)
+        region = _region(properties)
         for kind, coordinates in self._simple(geometry):
             if kind in ("Point", "MultiPoint"):
                 positions = self._numbers(coordinates, _DIMENSIONS[kind])
@@ -140,14 +140,15 @@ class _FeatureReader:
             shape = self._polygon(kind, coordinates)
             outline = _outer_outline(shape, self.origin)
             if region:
-                self.collector.regions.append(outline)
+                aside = region == TEST_REGION
+                (self.collector.set_aside if aside else self.collector.regions).append(outline)
             else:
                 centre = shapely.get_coordinates(shape.centroid)
                 self.collector.add(from_corner_xy(centre, self.origin), label, outline)
 
     def _simple(self, geometry: Any) -> Iterator[tuple[str, Any]]:
         """Yield the kind and the coordinates of each geometry in a geometry."""
-        kind = geometry.get("type") if isinstance(geometry, dict) else None
+        kind = str(geometry.get("type")) if isinstance(geometry, dict) else None
         if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
             for part in geometry["geometries"]:
                 yield from self._simple(part)
@@ -222,11 +223,13 @@ class _FeatureReader:
         )
 
 
-def _is_region(properties: dict[str, Any]) -> bool:
-    """Tell whether the object is one of our reviewed regions, also after a trip through QuPath."""
-    metadata = properties.get("metadata")
-    kind = metadata.get("kind") if isinstance(metadata, dict) else None
-    return kind == "region" or properties.get("name") == REVIEWED_REGION
+def _region(properties: dict[str, Any]) -> str | None:
+    """Return which kind of reviewed region of ours it is, also after a trip through QuPath."""
+    name, metadata = properties.get("name"), properties.get("metadata")
+    if name in (REVIEWED_REGION, TEST_REGION):
+        return str(name)
+    is_region = isinstance(metadata, dict) and metadata.get("kind") == "region"
+    return REVIEWED_REGION if is_region else None
 
 
 def _outer_outline(shape: Area, origin: Origin) -> NDArray[np.float64]:

@@ -29,6 +29,8 @@ class ImportedPoints:
         The outer outline where the object was a polygon, same frame, not closed.
     regions : tuple of float64 arrays of shape (M, 2)
         Reviewed regions, same frame, not closed; they are not among the points.
+    set_aside : tuple of float64 arrays of shape (M, 2)
+        Reviewed regions that are kept for testing.
     notes : tuple of str
         Sentences about what was left out, for the user.
     """
@@ -38,6 +40,7 @@ class ImportedPoints:
     colors: dict[str, str]
     polygons: tuple[NDArray[np.float64] | None, ...]
     regions: tuple[NDArray[np.float64], ...] = ()
+    set_aside: tuple[NDArray[np.float64], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -53,6 +56,7 @@ class PointCollector:
     colors: dict[str, str] = field(default_factory=dict)
     polygons: list[NDArray[np.float64] | None] = field(default_factory=list)
     regions: list[NDArray[np.float64]] = field(default_factory=list)
+    set_aside: list[NDArray[np.float64]] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     def add(
@@ -62,6 +66,12 @@ class PointCollector:
         self.points.append(points)
         self.labels.extend([label] * len(points))
         self.polygons.extend([polygon] * len(points))
+
+    def add_rows(self, points: NDArray[np.float64], labels: list[str]) -> None:
+        """Add points (K, 2), each of its own class."""
+        self.points.append(points)
+        self.labels.extend(labels)
+        self.polygons.extend([None] * len(points))
 
     def leave_out(self, what: str) -> None:
         """Count an object that cannot become an annotation."""
@@ -75,6 +85,7 @@ class PointCollector:
             colors=self.colors,
             polygons=tuple(self.polygons),
             regions=tuple(self.regions),
+            set_aside=tuple(self.set_aside),
             notes=tuple(f"Left out: {n} {what}." for what, n in self.left_out.items()),
         )
 

@@ -212,7 +212,8 @@ def _read_table(file: io.TextIOWrapper, mpp: tuple[float, float] | None) -> Poin
     label = next((header.index(name) for name in _CLASS_COLUMNS if name in header), None)
     kind = header.index("kind") if "kind" in header else None
     scale = np.array(mpp) if position.micrometres and mpp is not None else np.ones(2)
-    collector = PointCollector()
+    collector, names = PointCollector(), []
+    places: list[tuple[float, float]] = []
     for row in rows:
         where = f"line {rows.line_num}"
         if not any(row):
@@ -222,9 +223,9 @@ def _read_table(file: io.TextIOWrapper, mpp: tuple[float, float] | None) -> Poin
         if kind is not None and row[kind] == REGION:
             collector.leave_out("reviewed regions, since a table has no outlines")
             continue
-        place = np.array([_finite(row[y], separator, where), _finite(row[x], separator, where)])
-        name = "" if label is None else clean_name(_plain(row[label]), where)
-        collector.add((place / scale + position.shift)[np.newaxis], name)
+        places.append((_finite(row[y], separator, where), _finite(row[x], separator, where)))
+        names.append("" if label is None else clean_name(_plain(row[label]), where))
+    collector.add_rows(np.array(places).reshape(-1, 2) / scale + position.shift, names)
     return collector
 
 

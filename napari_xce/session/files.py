@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from napari_xce import exchange
 from napari_xce.annotations.journal import counted
 from napari_xce.annotations.records import BACKGROUND, IMPORTED
+from napari_xce.annotations.shapes import centroid, on_slide
 from napari_xce.errors import ExchangeError, XceWarning
 from napari_xce.predictions.detections import Detections
 from napari_xce.session.advice import SessionAdvice
 
 _DEFAULT_CLASS = "cell"
+_MOST_NEW_CLASSES = 200
 
 
 class SessionFiles(SessionAdvice):
@@ -139,15 +141,22 @@ class SessionFiles(SessionAdvice):
         """
         id = self._slide_id(slide)
         found = exchange.read_points(path, mpp=self.slides[id].mpp)
-        height, width = self.slides[id].shape
-        inside = ((found.points > -1) & (found.points < (height, width))).all(1)
+        shape = self.slides[id].shape
+        inside = on_slide(found.points, shape)
+        regions = [
+            (region, set_aside)
+            for outlines, set_aside in ((found.regions, False), (found.set_aside, True))
+            for region in outlines
+            if on_slide(centroid(region)[np.newaxis], shape).all()
+        ]
         notes = list(found.notes)
-        if not inside.all():
-            count = int((~inside).sum())
-            notes.append(f"Left out: {count} beyond the slide. Were they made on another one?")
+        beyond = len(found) - int(inside.sum())
+        beyond += len(found.regions) + len(found.set_aside) - len(regions)
+        if beyond:
+            notes.append(f"Left out: {beyond} beyond the slide. Were they made on another one?")
         points, labels = found.points[inside], found.labels[inside]
         polygons = [found.polygons[i] for i in np.flatnonzero(inside)]
-        count = len(points) + len(found.regions)
+        count = len(points) + len(regions)
         with self.store.together(f"Import {counted(count, 'annotation')} from {Path(path).name}"):
             names = self._known_names(labels, found.colors)
             for name in np.unique(names).tolist():
@@ -159,8 +168,8 @@ class SessionFiles(SessionAdvice):
                 else:
                     self.store.add_points(id, name, dots, provenance=IMPORTED)
                 self.store.add_masks(id, name, outlines, provenance=IMPORTED)
-            for region in found.regions:
-                self.store.review(id, region)
+            for region, set_aside in regions:
+                self.store.review(id, region, set_aside)
         self.follow_classes()
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
@@ -170,6 +179,12 @@ class SessionFiles(SessionAdvice):
         """Return the class of each object as the session calls it; new classes are added."""
         known = {c.name.casefold(): c.name for c in self.classes}
         first = next(iter(self.class_names), _DEFAULT_CLASS)
+        strange = sum(name.casefold() not in known for name in np.unique(labels).tolist() if name)
+        if strange > _MOST_NEW_CLASSES:
+            raise ExchangeError(
+                f"The file names {strange:,} classes that the session has not. At most "
+                f"{_MOST_NEW_CLASSES} are added: is the column of classes another one?"
+            )
         names = {}
         for label in np.unique(labels).tolist():
             wanted = label or first

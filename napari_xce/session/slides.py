@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,13 @@ from napari_xce.predictions.cell_cache import load_cells, save_cells
 from napari_xce.predictions.slide_predictions import SlidePredictions
 from napari_xce.predictions.tiles import Tile, TileGrid
 from napari_xce.slides import Slide, open_slide
+from napari_xce.slides.slide import hash_of_file
 from napari_xce.slides.tissue import TissueMask, tissue_mask
 
 #: Micrometres per working pixel.
 WORKING_MPP = 0.5
+#: Files of a folder that are looked at for a slide that was renamed.
+_MOST_FILES = 100
 #: Working pixels that the diameter of a cell takes when only that is known (8 um).
 WORKING_DIAMETER = 16.0
 
@@ -134,9 +139,9 @@ class SessionSlides:
                 self._attach(record, slide)
 
     def _find_file(self, record: SlideRecord, path: Path) -> Slide | None:
-        """Open the file of a slide, where it was or beside the session."""
+        """Open the file of a slide: where it was, beside the session, or under another name."""
         refusals = []
-        for place in dict.fromkeys([path, self.path.absolute().parent / path.name]):
+        for place in self._places(record, path):
             try:
                 slide = open_slide(place)
             except SlideError as error:
@@ -153,6 +158,17 @@ class SessionSlides:
             )
         warnings.warn(f"{record.name} is left out. {refusals[0]}", XceWarning, stacklevel=4)
         return None
+
+    def _places(self, record: SlideRecord, path: Path) -> Iterator[Path]:
+        """Yield where a slide may be: last, files of another name with its content."""
+        beside = self.path.absolute().parent
+        yield from dict.fromkeys([path, beside / path.name])
+        for folder in dict.fromkeys([path.parent, beside]):
+            with suppress(OSError):
+                files = sorted(f for f in folder.iterdir() if f.suffix == path.suffix)
+                for file in files[:_MOST_FILES]:
+                    if file.is_file() and record.fingerprint.endswith(hash_of_file(file)):
+                        yield file
 
     def _attach(self, record: SlideRecord, slide: Slide) -> None:
         """Take up a slide, with the pixel size the session knows and its cached cells."""

@@ -69,10 +69,16 @@ class PositionedFile:
         Raises
         ------
         SlideError
-            If the file is closed, or ends before.
+            If the file is closed, cannot be reached any more, or ends before.
         """
         with self._guard:
-            data = self._read(offset, count)
+            try:
+                data = self._read(offset, count)
+            except OSError as error:
+                raise SlideError(
+                    f"{self._path.name} cannot be reached any more ({error.strerror or error}). Is "
+                    "its drive or network share connected? Connect it and go on."
+                ) from error
         if len(data) < count:
             raise SlideError(f"{self._path.name} ends too early: it is incomplete. Copy it again.")
         return data

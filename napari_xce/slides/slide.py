@@ -259,7 +259,7 @@ class Slide:
         if identity is not None:
             return hashlib.sha256(identity.encode()).hexdigest()[:32]
         if self.path is not None and self.path.is_file():
-            return _hash_file(self.path)
+            return hash_of_file(self.path)
         side = 64
         picks = [
             self.read_level(0, int(y), int(x), side, side)
@@ -298,8 +298,14 @@ def _as_pair(mpp: Mpp) -> tuple[float, float]:
     return pair
 
 
-def _hash_file(path: Path) -> str:
-    """Hash a file's size, first and last megabyte."""
+def hash_of_file(path: Path) -> str:
+    """Return the end of the fingerprint that a slide in this file has: a hash of size and ends.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:

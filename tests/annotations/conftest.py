@@ -20,6 +20,6 @@ def path(tmp_path: Path) -> Path:
 def store(path: Path) -> Iterator[Store]:
     """Return a new store with the slide "slide-1" and the class "lymphocyte"."""
     with Store.create(path) as opened:
-        opened.add_slide("a.svs", None, "f1", (1000, 2000), (0.5, 0.5), "user")
+        opened.add_slide("a.svs", None, "f1", (250_000, 200_000), (0.5, 0.5), "user")
         opened.add_class("lymphocyte")
         yield opened

@@ -35,7 +35,7 @@ def as_lists(standing: Annotations) -> list[Any]:
 
 
 def test_points_come_back_exactly_and_in_order(store: Store, path: Path) -> None:
-    points = np.random.default_rng(0).uniform(-5, 250_000, (500, 2))
+    points = np.random.default_rng(0).uniform(-0.9, 200_000, (500, 2))
     ids = store.add_points("slide-1", "lymphocyte", points)
     store.close()
     with Store.open(path) as store:
@@ -186,3 +186,31 @@ def test_click_touches_no_other_annotation(store: Store) -> None:
             "SELECT length(before) FROM journal ORDER BY id DESC LIMIT 1"
         ).fetchone()
     assert length < 1000
+
+
+@pytest.mark.parametrize("place", [[-1, 5], [5, -1], [250_000, 5], [5, 200_000], [-1e8, 1e8]])
+def test_what_lies_off_the_slide_is_refused_and_nothing_taken(
+    store: Store, place: list[float]
+) -> None:
+    y, x = place
+    outline = [(y, x), (y, x + 0.3), (y + 0.3, x)]
+    if y < 0 or x < 0:
+        outline = [(y - 1, x - 1), (y - 1, x), (y, x - 1)]
+    (id_,) = store.add_points("slide-1", "lymphocyte", [[5, 5]])
+    for refused in (
+        lambda: store.add_points("slide-1", "lymphocyte", [[5, 5], place]),
+        lambda: store.reject("slide-1", [place]),
+        lambda: store.add_mask("slide-1", "lymphocyte", outline),
+        lambda: store.review("slide-1", outline),
+        lambda: store.move([id_], [place]),
+    ):
+        with pytest.raises(SessionError, match=r"1 of \d points lie outside the slide a\.svs"):
+            refused()
+    assert store.annotations().points.tolist() == [[5, 5]]
+
+
+def test_region_may_reach_over_the_edge_of_the_slide(store: Store) -> None:
+    store.review("slide-1", [(-50, -50), (100, 100)])
+    store.add_mask("slide-1", "lymphocyte", [(-2, -2), (-2, 9), (9, 9), (9, -2)])
+    store.add_points("slide-1", "lymphocyte", [[-0.5, -0.5], [249_999.5, 199_999.5]])
+    assert len(store.annotations()) == 4

@@ -212,7 +212,7 @@ def test_any_story_can_be_undone_to_nothing_and_told_again(steps: list[tuple[str
         path = Path(folder) / "session.sqlite"
         store = Store.create(path)
         try:
-            store.add_slide("a", None, "", (9, 9), None, "unknown")
+            store.add_slide("a", None, "", (400_000, 400_000), None, "unknown")
             empty = state(store)
             for step, seed in steps:
                 if step == "reopen":

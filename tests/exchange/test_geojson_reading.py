@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,16 @@ def test_our_own_annotations_come_back_as_they_were(
     assert sorted(found.polygons[2].tolist()) == sorted(annotations.polygons[2].tolist())
     (region,) = found.regions
     assert sorted(region.tolist()) == sorted(annotations.polygons[3].tolist())
+
+
+def test_region_set_aside_comes_back_as_one(
+    tmp_path: Path, annotations: Annotations, classes: list[CellClass]
+) -> None:
+    path = tmp_path / "a.geojson"
+    aside = replace(annotations, set_aside=annotations.kinds == "region")
+    write_geojson(path, annotations=aside, classes=classes, slide_name="s")
+    found = read_geojson(path)
+    assert (len(found.regions), len(found.set_aside)) == (0, 1)
 
 
 def test_reviewed_region_is_known_by_name_alone(tmp_path: Path) -> None:

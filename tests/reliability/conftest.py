@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell the sums: the figures of docs/reliability.md."""
     for what, number in sorted(_COUNTS.items()):
         terminalreporter.write_line(f"reliability: {number:,} {what}")
+
+
+def answer_or_refusal(call: Callable[[], Any], refusal: type[Exception]) -> tuple[Any, str | None]:
+    """Return what a call answers, or the sentence with which it refuses; all else is a fault."""
+    try:
+        return call(), None
+    except refusal as error:
+        return None, str(error)
 
 
 class Nursery:
@@ -72,6 +81,15 @@ class Nursery:
             lines.append(line)
         return lines, line == f"gone {signal.SIGKILL}"
 
+    def raise_child(self, task: str) -> tuple[list[str], int]:
+        """Fork a child and let it end; return its lines and the signal that ended it, else 0."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(task + "\n")
+        lines = [self._line()]
+        while not lines[-1].startswith("gone "):
+            lines.append(self._line())
+        return lines[1:-1], int(lines[-1].removeprefix("gone "))
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -89,3 +107,12 @@ def nursery(request: pytest.FixtureRequest) -> Iterator[Nursery]:
     made = Nursery(request.module.CHILD)
     yield made
     made.close()
+
+
+@pytest.fixture
+def as_ordinary_user() -> Iterator[Callable[[], None]]:
+    """Return what gives up root's right to write everywhere, which containers run tests with."""
+    root = os.name == "posix" and os.geteuid() == 0
+    yield (lambda: os.seteuid(65534)) if root else (lambda: None)
+    if root:
+        os.seteuid(0)

@@ -63,13 +63,14 @@ def test_missing_file_is_left_out_with_a_warning(
     sid = session.add_slide(xce.open_slide(_png(tmp_path / "a.png")))
     session.annotate("tumour", [[10, 10]])
     session.close()
-    (tmp_path / "a.png").rename(tmp_path / "b.png")
+    (tmp_path / "far").mkdir()
+    away = (tmp_path / "a.png").rename(tmp_path / "far" / "b.png")
     with pytest.warns(xce.XceWarning, match=r"a.*left out"):
         again = Session.open(session_dir)
     with again:
         assert sid not in again.slides
         assert len(again.annotations()) == 1  # nothing said is lost
-        assert again.add_slide(xce.open_slide(tmp_path / "b.png")) == sid
+        assert again.add_slide(xce.open_slide(away)) == sid
         assert len(again.annotations(sid)) == 1
 
 
@@ -201,3 +202,19 @@ def test_tissue_is_found_once(session: Session) -> None:
     tissue = session.tissue(sid)
     assert tissue is session.tissue(sid)
     assert tissue.shape == SHAPE
+
+
+def test_renamed_slide_is_found_by_its_content(
+    session: Session, session_dir: Path, tmp_path: Path
+) -> None:
+    """Also where another slide has taken its name."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    path = _png(folder / "a.png", seed=1)
+    sid = session.add_slide(xce.open_slide(path))
+    session.close()
+    path.rename(folder / "patient 7.png")
+    _png(path, seed=2)
+    (folder / "z.png").write_bytes(b"no slide")
+    with Session.open(session_dir) as again:
+        assert again.slides[sid].path == folder / "patient 7.png"

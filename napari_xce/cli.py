@@ -176,11 +176,15 @@ def train(
 
 
 @app.command(
-    epilog="Example: [bold]napari-xce predict slide.svs --session case.xce --out cells.csv[/bold]"
+    epilog="Examples: [bold]napari-xce predict slide.svs --session case.xce --out cells.csv[/bold]"
+    " and, for many slides on a cluster, [bold]napari-xce predict *.svs --model model.safetensors "
+    "--out folder --scheduler tcp://host:8786[/bold]"
 )
 def predict(
-    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide file.")],
-    out: Annotated[Path, typer.Option(help="File to write; its ending says the format.")],
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDES...", help="Slide files.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write, its ending says the format; a folder for many.")
+    ],
     session: Annotated[
         Path | None, typer.Option(help="Session that has learnt; the slide is added to it.")
     ] = None,
@@ -188,12 +192,34 @@ def predict(
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel, where the file does not say.")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler whose workers do it.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Or: so many processes on this machine.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Find the cells of a whole slide with what a session, or a model, has learnt."""
+    """Find the cells of whole slides with what a session, or a model, has learnt."""
+    if len(slides) > 1 or scheduler is not None or workers is not None:
+        if model is None:
+            raise SessionError("Many slides, or workers, need a model: give --model, a file.")
+        _predict_cohort(slides, model, out, mpp, scheduler, workers, as_json)
+        return
+    _check_target(out)
+    counts = _predict_one(slides[0], out, session, model, mpp)
+    if as_json:
+        _print_json({"slide": str(slides[0]), "file": str(out), "cells": counts})
+    else:
+        _print_table(f"Cells written to {out}", ("class", "cells"), list(counts.items()))
+
+
+def _predict_one(
+    slide: Path, out: Path, session: Path | None, model: Path | None, mpp: float | None
+) -> dict[str, int]:
+    """Predict a slide here and write its cells; return how many there are of each class."""
     from napari_xce.slides import open_slide
 
-    _check_target(out)
     opened = open_slide(slide)
     with _learnt(session, model) as work:
         id = work.add_slide(opened)
@@ -202,16 +228,48 @@ def predict(
         _predict_tiles(work, id)
         cells = work.predict(id)
         work.export(out, id)
-        counts = {name: int((cells.labels == name).sum()) for name in work.class_names}
+        return {name: int((cells.labels == name).sum()) for name in work.class_names}
+
+
+def _predict_cohort(
+    slides: list[Path],
+    model: Path,
+    out: Path,
+    mpp: float | None,
+    scheduler: str | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Predict slides on the workers of dask; a file each in a folder."""
+    from rich.progress import track
+
+    from napari_xce.cohort import connect, predict_cohort
+
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ExchangeError(
+            f"{out} cannot be a folder ({error.strerror}). Choose another."
+        ) from error
+    done: list[dict[str, Any]] = []
+    with connect(scheduler, workers) as client:
+        runs = predict_cohort(slides, model, out, client, mpp=mpp)
+        console = Console(stderr=True)
+        for slide, file, counts in track(
+            runs, "Predicting", len(slides), console=console, transient=True
+        ):
+            done.append({"slide": str(slide), "file": str(file), "cells": counts})
     if as_json:
-        _print_json({"slide": str(slide), "file": str(out), "cells": counts})
+        _print_json(done)
     else:
-        _print_table(f"Cells written to {out}", ("class", "cells"), list(counts.items()))
+        rows = [(Path(d["file"]).name, sum(d["cells"].values())) for d in done]
+        _print_table(f"Cells written to {out}", ("file", "cells"), rows)
 
 
 @contextmanager
 def _learnt(session: Path | None, model: Path | None) -> Iterator[Session]:
     """Open a session, or a passing one that answers with a model."""
+    from napari_xce.cohort import session_with
     from napari_xce.session import Session
 
     if session is not None and model is None:
@@ -220,12 +278,8 @@ def _learnt(session: Path | None, model: Path | None) -> Iterator[Session]:
     elif model is not None and session is None:
         with (
             tempfile.TemporaryDirectory() as folder,
-            Session.create(Path(folder) / "predict.xce", classes=()) as work,
+            session_with(model, Path(folder)) as work,
         ):
-            card = work.load_model(model)
-            work.set_head(card["head"])
-            for name, threshold in card.get("thresholds", {}).items():
-                work.set_threshold(name, threshold)
             yield work
     else:
         raise SessionError("Say what has learnt: either --session or --model, and only one.")

@@ -43,3 +43,39 @@ def latency(
         raise XceError(f'{obstacle} Try: xvfb-run -a -s "-screen 0 2200x1300x24" napari-xce bench')
     report = measure_latency(clicks=clicks)
     finish(report, "Latency", rows_of(report), as_json)
+
+
+@bench.command(epilog="Example: [bold]napari-xce bench throughput --json throughput.json[/bold]")
+def throughput(
+    side: Annotated[int, typer.Option(min=2048, help="Of the slide, pixels of 0.5 um.")] = 8192,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each measurement.")] = 5,
+    as_json: JsonFile = None,
+) -> None:
+    """Time a whole-slide run, its parts, and other networks, in megapixels a second."""
+    from napari_xce.bench.report import finish
+    from napari_xce.bench.throughput import measure_throughput, rows_of
+
+    report = measure_throughput(side, rounds)
+    finish(report, "Throughput at 0.5 um/px", rows_of(report), as_json)
+
+
+@bench.command(epilog="Example: [bold]napari-xce bench scale --json scale.json[/bold]")
+def scale(
+    detections: Annotated[int, typer.Option(min=1, help="Cells in the store.")] = 5_000_000,
+    side: Annotated[int, typer.Option(min=4096, help="Of the slide, pixels of 0.5 um.")] = 250_000,
+    as_json: JsonFile = None,
+) -> None:
+    """Open a slide of 250,000 x 250,000 pixels with millions of cells, and look around.
+
+    Needs a display, or xvfb-run.
+    """
+    from napari_xce.bench.report import finish
+    from napari_xce.bench.scale import measure_scale, rows_of
+    from napari_xce.errors import XceError
+    from napari_xce.widgets.launch import why_no_window
+
+    obstacle = why_no_window()
+    if obstacle is not None:
+        raise XceError(f"{obstacle} Try: xvfb-run -a napari-xce bench scale")
+    report = measure_scale(detections, side)
+    finish(report, "Scale", rows_of(report), as_json)

@@ -84,6 +84,12 @@ class TileCache:
             for key in [key for key in self._tiles if key[0] == owner]:
                 self._nbytes -= self._tiles.pop(key).nbytes
 
+    def clear(self) -> None:
+        """Drop every tile, as for a measurement that begins cold."""
+        with self._lock:
+            self._tiles.clear()
+            self._nbytes = 0
+
 
 shared = TileCache()
 """The cache that all slides of this process use."""

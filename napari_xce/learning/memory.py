@@ -206,6 +206,7 @@ class Memory:
             ],
             bool,
         )
+        spots[spots] = _newest(self._snap(said.points[spots], seen), said.points[spots])
         points = said.points[spots]
         names = said.labels[spots]
         labels = np.array([classes.index(n) + 1 if n in classes else OTHER for n in names], int)
@@ -266,6 +267,13 @@ def _concatenate(seen: list[Observation]) -> Observation:
     names = ("points", "objects", "diameters", "vectors", "ground_points", "ground_vectors")
     joined = {name: np.concatenate([getattr(s, name) for s in seen]) for name in names}
     return Observation(**joined, cell_diameter=seen[0].cell_diameter)
+
+
+def _newest(snap: NDArray[np.int64], points: Points) -> NDArray[np.bool_]:
+    """Tell which of the clicks, oldest first, is the last word on its proposal or place."""
+    keys = [("at", *point) if k < 0 else k for k, point in zip(snap, points.tolist(), strict=True)]
+    last = {key: i for i, key in enumerate(keys)}
+    return np.array([last[key] == i for i, key in enumerate(keys)], bool)
 
 
 def _dealt(shares: NDArray[np.float64], counts: list[int]) -> NDArray[np.float64]:

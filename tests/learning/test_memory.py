@@ -94,6 +94,24 @@ def test_click_far_from_any_proposal_keeps_its_own_vector():
     assert (100.0, 1) in table(rows.ground)
 
 
+def test_cell_clicked_again_and_again_counts_once():
+    again = [(name, (20, 20 + i), "lymphocyte") for i, name in enumerate("abc")]
+    rows = learn_from(said(*again), observation([(20, 20), (80, 80)]))
+    assert table(rows.objects) == [(0.0, 1), (1.0, UNANNOTATED)]
+
+
+def test_last_word_on_a_cell_holds():
+    annotations = said(("a", (20, 20), "lymphocyte"), ("b", (21, 20), "background"))
+    rows = learn_from(annotations, observation([(20, 20), (80, 80)]))
+    assert table(rows.objects) == [(0.0, OTHER), (1.0, UNANNOTATED)]
+
+
+def test_place_clicked_twice_where_nothing_is_proposed_counts_once():
+    twice = [(name, (50, 50), "lymphocyte") for name in "ab"]
+    rows = learn_from(said(*twice), observation([(20, 20)]))
+    assert table(rows.ground).count((100.0, 1)) == 1
+
+
 def test_click_on_something_hardly_an_object_does_not_name_it():
     seen = observation([(20, 20)], objects=0.1)
     assert learn_from(said(("a", (20, 20), "lymphocyte")), seen).dense == [0]

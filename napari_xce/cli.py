@@ -362,6 +362,55 @@ def export(
         typer.echo(f"Written: {written}")
 
 
+@app.command(epilog="Example: [bold]napari-xce measure case.xce --out numbers.csv[/bold]")
+def measure(
+    session: _SessionFolder,
+    slide: Annotated[
+        str | None, typer.Option(help="Name or id of the slide, where there are several.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write all numbers as CSV.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Count the cells found so far on a slide and in its areas, per mm² of tissue."""
+    from napari_xce.session import Session
+
+    with Session.open(session) as work, _busy("Measuring"):
+        id = None if slide is None else _slide_id(work, slide)
+        measures = work.measure_all(id)
+        if out is not None:
+            work.export_measures(out, id)
+    if as_json:
+        _print_json([found.as_dict() for found in measures])
+        return
+    rows = [
+        (found.place, name, f"{count:,}", "-" if per is None else f"{per[name]:,.0f}")
+        for found in measures
+        for per in [found.densities]
+        for name, count in found.counts.items()
+    ]
+    _print_table("Cells, per mm² of predicted tissue", ("place", "class", "cells", "/mm²"), rows)
+
+
+@app.command(epilog="Example: [bold]napari-xce report case.xce case.pdf[/bold]")
+def report(
+    session: _SessionFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .pdf or .html.")],
+    slide: Annotated[
+        str | None, typer.Option(help="Name or id of the slide, where there are several.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Write one page on a slide: maps, hot spots, counts, the model and how good it is."""
+    from napari_xce.session import Session
+
+    with Session.open(session) as work, _busy(f"Writing {file.name}"):
+        written = work.report(file, None if slide is None else _slide_id(work, slide))
+    if as_json:
+        _print_json({"file": str(written)})
+    else:
+        typer.echo(f"Written: {written}")
+
+
 def _slide_id(work: Session, words: str) -> str:
     """Return the id of the slide that has this id, name or file name."""
     for id, slide in work.slides.items():

@@ -15,7 +15,7 @@ from napari_xce.cli import app
 from napari_xce.demo import PreparedDemo, prepare_demo
 from napari_xce.session import Session
 
-COMMANDS = ["demo", "annotate", "train", "predict", "evaluate", "export"]
+COMMANDS = ["demo", "annotate", "train", "predict", "evaluate", "export", "measure", "report"]
 RUNNER = CliRunner()
 
 
@@ -126,6 +126,26 @@ def test_predict_prints_a_table_for_people(case: PreparedDemo, tmp_path: Path) -
     words = succeed("predict", case.slide, "--session", case.session, "--out", out)
     assert "lymphocyte" in words
     assert json.loads(out.read_text())["type"] == "FeatureCollection"
+
+
+def test_measure_and_report_tell_what_was_predicted(case: PreparedDemo, tmp_path: Path) -> None:
+    told = json.loads(
+        succeed(
+            "predict", case.slide, "--session", case.session, "--out", tmp_path / "a.csv", "--json"
+        )
+    )
+    out = tmp_path / "numbers.csv"
+    (found,) = json.loads(succeed("measure", case.session, "--out", out, "--json"))
+    assert found["counts"] == told["cells"]
+    assert found["per_mm2"]["tumour"] * found["tissue_mm2"] == pytest.approx(
+        told["cells"]["tumour"]
+    )
+    assert "slide,cells,tumour" in out.read_text(encoding="utf-8")
+    assert "per mm² of predicted tissue" in succeed("measure", case.session)
+    assert str(tmp_path / "a.pdf") in succeed("report", case.session, tmp_path / "a.pdf").replace(
+        "\n", ""
+    )
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_evaluate_prints_scores_with_intervals(case: PreparedDemo) -> None:

@@ -22,6 +22,7 @@ LAYERS = [
     ("learning",),
     ("predictions",),
     ("suggestions", "evaluation", "measures", "exchange"),
+    ("report",),
     ("session",),
     ("engine", "demo", "cohort"),
     ("viewer",),

@@ -12,7 +12,7 @@ from napari_xce.errors import ExchangeError
 from napari_xce.exchange.coco import write_coco
 from napari_xce.exchange.frames import CORNER, Origin
 from napari_xce.exchange.geojson import write_geojson
-from napari_xce.exchange.geojson_reading import read_geojson
+from napari_xce.exchange.geojson_reading import read_areas, read_cells, read_geojson
 from napari_xce.exchange.imported import ImportedPoints
 from napari_xce.exchange.label_tiff import write_label_tiff
 from napari_xce.exchange.label_zarr import write_label_zarr
@@ -29,6 +29,8 @@ __all__ = [
     "Outline",
     "format_of",
     "outlines",
+    "read_areas",
+    "read_cells",
     "read_csv",
     "read_geojson",
     "read_points",

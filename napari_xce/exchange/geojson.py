@@ -6,6 +6,8 @@ Source of the form: what QuPath's reader takes and its writer gives (qupath/qupa
 - Coordinates are (x, y), full-resolution pixels from the corner of the first pixel (`frames`).
 - `id` must be a UUID. Ours depend only on what is exported, so QuPath recognises an object that it
   imports a second time.
+- A classification that is an object must have a colour, or QuPath refuses the whole file. Without
+  one it is written as the bare name.
 - `name` must not be null, and a measurement neither null nor text; both are left out instead.
 - QuPath reads a file in the platform's character set before Java 18. Text is therefore written
   as ASCII with escapes.
@@ -190,9 +192,10 @@ def _classification(name: str, colors: Mapping[str, str]) -> str:
     """Return `,"classification":...`, or nothing for no class."""
     if not name:
         return ""
-    entry: dict[str, str | list[int]] = {"name": str(name)}
+    entry: str | dict[str, str | list[int]] = str(name)
     if name in colors:
-        entry["color"] = list(bytes.fromhex(colors[name].removeprefix("#")))
+        color = list(bytes.fromhex(colors[name].removeprefix("#")))
+        entry = {"name": str(name), "color": color}
     return ',"classification":' + json.dumps(entry, separators=(",", ":"))
 
 

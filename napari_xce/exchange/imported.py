@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from array import array
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,46 +48,76 @@ class ImportedPoints:
         return len(self.points)
 
 
-@dataclass(slots=True)
 class PointCollector:
-    """Gathers points while a file is read; `finish` makes the arrays."""
+    """Gathers points while a file is read; `finish` makes the arrays.
 
-    points: list[NDArray[np.float64]] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    colors: dict[str, str] = field(default_factory=dict)
-    polygons: list[NDArray[np.float64] | None] = field(default_factory=list)
-    regions: list[NDArray[np.float64]] = field(default_factory=list)
-    set_aside: list[NDArray[np.float64]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    There may be a million: coordinates and numbers of class names are kept in flat arrays.
+    """
+
+    def __init__(self) -> None:
+        self.colors: dict[str, str] = {}
+        self.regions: list[NDArray[np.float64]] = []
+        self.set_aside: list[NDArray[np.float64]] = []
+        self.left_out: dict[str, int] = {}
+        self._yx = array("d")
+        self._codes = array("i")
+        self._names: dict[str, int] = {}
+        self._polygons: list[NDArray[np.float64] | None] = []
+
+    def __len__(self) -> int:
+        return len(self._codes)
 
     def add(
         self, points: NDArray[np.float64], label: str, polygon: NDArray[np.float64] | None = None
     ) -> None:
         """Add points (K, 2) of one class, which share a polygon if they have one."""
-        self.points.append(points)
-        self.labels.extend([label] * len(points))
-        self.polygons.extend([polygon] * len(points))
+        for y, x in points.tolist():
+            self.add_one(y, x, label, polygon)
+
+    def add_one(
+        self, y: float, x: float, label: str, polygon: NDArray[np.float64] | None = None
+    ) -> None:
+        """Add one point."""
+        self._yx.append(y)
+        self._yx.append(x)
+        self._codes.append(self._names.setdefault(label, len(self._names)))
+        self._polygons.append(polygon)
 
     def add_rows(self, points: NDArray[np.float64], labels: list[str]) -> None:
         """Add points (K, 2), each of its own class."""
-        self.points.append(points)
-        self.labels.extend(labels)
-        self.polygons.extend([None] * len(points))
+        self._yx.frombytes(np.ascontiguousarray(points, dtype=np.float64).tobytes())
+        self._codes.extend(self._names.setdefault(name, len(self._names)) for name in labels)
+        self._polygons.extend([None] * len(points))
 
     def leave_out(self, what: str) -> None:
-        """Count an object that cannot become an annotation."""
+        """Count an object that cannot become what is wanted."""
         self.left_out[what] = self.left_out.get(what, 0) + 1
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """What was gathered, float64, shape (N, 2)."""
+        return np.array(self._yx, dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """Class names, shape (N,)."""
+        return np.array([*self._names, ""], dtype=np.str_)[np.array(self._codes, dtype=np.intp)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was left out."""
+        return tuple(f"Left out: {n} {what}." for what, n in self.left_out.items())
 
     def finish(self) -> ImportedPoints:
         """Return everything gathered."""
         return ImportedPoints(
-            points=np.concatenate([*self.points, np.empty((0, 2))]),
-            labels=np.array(self.labels, dtype=np.str_),
+            points=self.points,
+            labels=self.labels,
             colors=self.colors,
-            polygons=tuple(self.polygons),
+            polygons=tuple(self._polygons),
             regions=tuple(self.regions),
             set_aside=tuple(self.set_aside),
-            notes=tuple(f"Left out: {n} {what}." for what, n in self.left_out.items()),
+            notes=self.notes,
         )
 
 

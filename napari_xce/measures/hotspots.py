@@ -25,10 +25,13 @@ class HotSpot:
         Centre, level-0 pixels.
     cells : int
         Cells within the disc.
+    radius : (float, float)
+        Of the disc, level-0 pixels, (y, x).
     """
 
     yx: tuple[float, float]
     cells: int
+    radius: tuple[float, float]
 
 
 def hot_spots(
@@ -74,7 +77,7 @@ def hot_spots(
         row, column = np.unravel_index(np.argmax(sums), sums.shape)
         y, x = (np.array([row, column]) + 0.5) * step - 0.5
         cells = len(tree.query_ball_point(np.array([y, x]) / radius, 1.0))
-        found.append(HotSpot((float(y), float(x)), cells))
+        found.append(HotSpot((float(y), float(x)), cells, radius))
         rows, columns = np.ogrid[: bins[0], : bins[1]]
         sums[np.hypot(rows - row, columns - column) < 2 * _BINS] = 0
     return sorted(found, key=lambda spot: -spot.cells)

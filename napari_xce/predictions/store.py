@@ -86,6 +86,30 @@ class DetectionStore:
             self._put(cells)
             self._match_borders(tile)
 
+    def fill(self, parts: Mapping[Tile, Detections]) -> None:
+        """Forget everything and set the cells of many tiles, which hold no cell twice.
+
+        Parameters
+        ----------
+        parts : mapping of (row, column) to Detections
+        """
+        with self._lock:
+            self.clear()
+            for tile, part in parts.items():
+                names, which = np.unique(part.labels, return_inverse=True)
+                codes = np.array([self._code(str(name)) for name in names], dtype=np.int16)
+                self._put(
+                    TileCells(
+                        tile,
+                        part.revision,
+                        part.points.copy(),
+                        codes[which],
+                        part.scores.copy(),
+                        part.diameters.copy(),
+                        np.zeros(len(part), dtype=np.uint8),
+                    )
+                )
+
     def _code(self, name: str) -> int:
         """Return the code of a class, a new one for a new name."""
         if name not in self._names:

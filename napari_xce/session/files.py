@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from napari_xce.annotations.records import BACKGROUND, IMPORTED
 from napari_xce.annotations.shapes import centroid, on_slide
 from napari_xce.errors import ExchangeError, XceWarning
 from napari_xce.predictions.detections import Detections
+from napari_xce.predictions.tiles import Tile
 from napari_xce.session.advice import SessionAdvice
+from napari_xce.session.predictions import as_box
 
 _DEFAULT_CLASS = "cell"
 _MOST_NEW_CLASSES = 200
@@ -77,6 +80,7 @@ class SessionFiles(SessionAdvice):
             slide_name=self.slides[id].name,
             shape=self.slides[id].shape,
             mpp=self.slides[id].mpp,
+            origin=self.slides[id].bounds_origin,
         )
         return path
 
@@ -140,8 +144,9 @@ class SessionFiles(SessionAdvice):
             The file is not as it must be; nothing is read in.
         """
         id = self._slide_id(slide)
-        found = exchange.read_points(path, mpp=self.slides[id].mpp)
-        shape = self.slides[id].shape
+        slide_read = self.slides[id]
+        found = exchange.read_points(path, mpp=slide_read.mpp, origin=slide_read.bounds_origin)
+        shape = slide_read.shape
         inside = on_slide(found.points, shape)
         regions = [
             (region, set_aside)
@@ -153,7 +158,7 @@ class SessionFiles(SessionAdvice):
         beyond = len(found) - int(inside.sum())
         beyond += len(found.regions) + len(found.set_aside) - len(regions)
         if beyond:
-            notes.append(f"Left out: {beyond} beyond the slide. Were they made on another one?")
+            notes.append(_beyond(beyond))
         points, labels = found.points[inside], found.labels[inside]
         polygons = [found.polygons[i] for i in np.flatnonzero(inside)]
         count = len(points) + len(regions)
@@ -175,20 +180,103 @@ class SessionFiles(SessionAdvice):
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
         return count
 
+    def import_cells(self, path: str | Path, slide: str | None = None) -> int:
+        """Read in cells that another program found (GeoJSON), in the place of those found here.
+
+        They are shown, counted and exported like the model's own, until the model learns and
+        predicts their places anew. Nothing is learnt from them: for that, see ``import_points``.
+
+        Parameters
+        ----------
+        path : path
+            Objects of type detection and cell are read, with class, colour, "score" and size.
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        int
+            How many cells were read in; a warning says what was left out, and of thresholds that
+            had to be lowered to show them all.
+
+        Raises
+        ------
+        ExchangeError
+            The file is not as it must be, or has no such cells; nothing is read in.
+        """
+        id = self._slide_id(slide)
+        cells, colors, told = exchange.read_cells(path, origin=self.slides[id].bounds_origin)
+        notes = list(told)
+        inside = on_slide(cells.points, self.slides[id].shape)
+        notes += [] if inside.all() else [_beyond(int((~inside).sum()))]
+        cells = cells[inside]
+        if not len(cells):
+            raise ExchangeError(
+                f"{path} has no detections or cells on this slide. Annotations are read by "
+                "import_points."
+            )
+        self.follow_classes()
+        labels = self._known_names(cells.labels, colors)
+        self.follow_classes()
+        cells = Detections(cells.points, labels, cells.scores, cells.diameters)[
+            labels != BACKGROUND
+        ]
+        with self.lock:
+            self.predictions[id].detections.fill(self._by_tile(id, cells))
+        notes += self._lower_thresholds(cells)
+        if notes:
+            warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
+        return len(cells)
+
+    def _by_tile(self, id: str, cells: Detections) -> dict[Tile, Detections]:
+        """Return cells by their tile; tiles with tissue and no cell are empty, not unknown."""
+        grid, tissue = self.predictions[id].grid, self.tissue(id)
+        everywhere = grid.tiles_in(as_box(None, self.slides[id].shape))
+        parts = {
+            tile: Detections.empty()
+            for tile in everywhere
+            if tissue.fraction(*grid.core_box(tile)) > 0
+        }
+        tiles = grid.tile_of(cells.points)
+        order = np.lexsort(tiles.T)
+        tiles = tiles[order]
+        begins = np.flatnonzero(np.append(True, (tiles[1:] != tiles[:-1]).any(1)))
+        for begin, end in zip(begins, np.append(begins[1:], len(order)), strict=True):
+            row, column = tiles[begin].tolist()
+            parts[row, column] = cells[order[begin:end]]
+        return parts
+
+    def _lower_thresholds(self, cells: Detections) -> list[str]:
+        """Let all these cells count; return in words what had to be changed for it."""
+        notes = []
+        thresholds = self.thresholds
+        for name in np.unique(cells.labels).tolist():
+            lowest = float(cells.scores[cells.labels == name].min())
+            if lowest < thresholds[name]:
+                self.set_threshold(name, math.floor(lowest * 1000) / 1000)
+                notes.append(f"The threshold of {name} was lowered to show all of them.")
+        return notes
+
     def _known_names(self, labels: NDArray[np.str_], colors: dict[str, str]) -> NDArray[np.str_]:
         """Return the class of each object as the session calls it; new classes are added."""
         known = {c.name.casefold(): c.name for c in self.classes}
         first = next(iter(self.class_names), _DEFAULT_CLASS)
-        strange = sum(name.casefold() not in known for name in np.unique(labels).tolist() if name)
+        labels, which = np.unique(labels, return_inverse=True)
+        strange = sum(name.casefold() not in known for name in labels.tolist() if name)
         if strange > _MOST_NEW_CLASSES:
             raise ExchangeError(
                 f"The file names {strange:,} classes that the session has not. At most "
                 f"{_MOST_NEW_CLASSES} are added: is the column of classes another one?"
             )
-        names = {}
-        for label in np.unique(labels).tolist():
+        names = []
+        for label in labels.tolist():
             wanted = label or first
             if wanted.casefold() not in known:
                 known[wanted.casefold()] = self.store.add_class(wanted, colors.get(label)).name
-            names[label] = known[wanted.casefold()]
-        return np.array([names[label] for label in labels.tolist()], dtype=np.str_)
+            names.append(known[wanted.casefold()])
+        return np.array([*names, ""], dtype=np.str_)[which]
+
+
+def _beyond(count: int) -> str:
+    """Say that so many objects lie beyond the slide."""
+    return f"Left out: {count} beyond the slide. Were they made on another one?"

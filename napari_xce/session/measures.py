@@ -6,14 +6,16 @@ the settings of the session, outside undo.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import shapely
 from numpy.typing import ArrayLike
 
-from napari_xce.errors import SessionError
+from napari_xce.errors import ExchangeError, SessionError, XceWarning
+from napari_xce.exchange import read_areas
 from napari_xce.exchange.tables import write_rows
 from napari_xce.measures import (
     Grades,
@@ -79,6 +81,41 @@ class SessionMeasures(SessionFiles):
             self._keep_areas(id, [*known, place])
             return place.name
 
+    def import_areas(self, path: str | Path, slide: str | None = None) -> list[str]:
+        """Read the annotated polygons of a GeoJSON file (QuPath) in as areas, holes and all.
+
+        Parameters
+        ----------
+        path : path
+        slide : str, optional
+            Not needed when there is one slide.
+
+        Returns
+        -------
+        list of str
+            Their names: of the object, else of its class; a warning says what was left out.
+
+        Raises
+        ------
+        ExchangeError
+            The file is not as it must be, or has no such polygon.
+        XceError
+            One encloses nothing.
+        """
+        with self.lock:
+            id = self._slide_id(slide)
+            found, notes = read_areas(path, origin=self.slides[id].bounds_origin)
+            if not found:
+                raise ExchangeError(f"{path} has no annotated polygons to count in.")
+            known = self.areas(id)
+            new: list[Place] = []
+            for name, shape in found:
+                new.append(place_of_outline(_free_name(name, [*known, *new]), shape))
+            self._keep_areas(id, [*known, *new])
+        if notes:
+            warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
+        return [place.name for place in new]
+
     def replace_area(
         self, name: str, outline: ArrayLike | Outline, slide: str | None = None
     ) -> None:
@@ -93,6 +130,22 @@ class SessionMeasures(SessionFiles):
             id = self._slide_id(slide)
             place = place_of_outline(self._area(name, id).name, outline)
             self._keep_areas(id, [place if a.name == name else a for a in self.areas(id)])
+
+    def rename_area(self, name: str, new: str, slide: str | None = None) -> str:
+        """Give an area another name; return it, with a number where it was taken.
+
+        Raises
+        ------
+        SessionError
+            There is no such area.
+        """
+        with self.lock:
+            id = self._slide_id(slide)
+            self._area(name, id)
+            known = self.areas(id)
+            free = _free_name(new, [a for a in known if a.name != name])
+            self._keep_areas(id, [replace(a, name=free) if a.name == name else a for a in known])
+            return free
 
     def delete_area(self, name: str, slide: str | None = None) -> None:
         """Delete an area.

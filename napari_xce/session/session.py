@@ -13,11 +13,11 @@ from napari_xce.annotations import Annotations, CellClass, Store
 from napari_xce.annotations.classes import clean_name
 from napari_xce.errors import SessionError
 from napari_xce.learning.model import Head
-from napari_xce.session.measures import SessionMeasures
 from napari_xce.session.model import check_head
+from napari_xce.session.reports import SessionReports
 
 
-class Session(SessionMeasures):
+class Session(SessionReports):
     """An annotation project. Use `Session.create` or `Session.open`; any thread may call.
 
     Attributes

@@ -207,6 +207,10 @@ class SessionSlides:
             self._tissue[slide] = tissue_mask(self.slides[slide])
         return self._tissue[slide]
 
+    def known_tissue(self, slide: str) -> TissueMask | None:
+        """Return where there is tissue if it was found already; reads nothing."""
+        return self._tissue.get(slide)
+
     # ---- scale
 
     def factor(self, slide: str | None = None) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ class OpenSlideSource(TiledSource):
         self.level_downsamples = true_downsamples(self.level_shapes)
         self.tile_shapes = [(TILE, TILE)] * len(self.level_shapes)
         self.mpp, self.mpp_source = pixelsize.of_openslide(self._slide.properties)
+        self.bounds_origin = origin_of_bounds(self._slide.properties)
         self.identity = self._identity()
 
     def _identity(self) -> str | None:
@@ -81,3 +83,17 @@ class OpenSlideSource(TiledSource):
         if self._guard.close():
             super().close()
             self._slide.close()
+
+
+def origin_of_bounds(properties: Mapping[str, str]) -> tuple[float, float]:
+    """Return the level-0 pixel (y, x) at which the scanned part of a slide begins.
+
+    QuPath shows that part only and counts from its corner, when all four properties of the bounds
+    are there and whole numbers (its OpenslideImageServer); otherwise it shows everything.
+    """
+    sides = ("x", "y", "width", "height")
+    try:
+        x, y, _, _ = (int(properties[f"openslide.bounds-{side}"]) for side in sides)
+    except (KeyError, ValueError):
+        return 0.0, 0.0
+    return float(y), float(x)

@@ -50,6 +50,8 @@ class Slide:
     shape : (height, width) in level-0 pixels
     mpp : micrometres per level-0 pixel, (y, x), or None when unknown
     mpp_source : where ``mpp`` comes from, in words
+    bounds_origin : level-0 pixel (y, x) at which QuPath's image begins: that of the scanned part,
+    where OpenSlide tells it (MRXS and others), else (0, 0)
     level_shapes : (height, width) of each level, finest first
     level_downsamples : level-0 pixels per pixel of each level, (y, x); true factors, not ratios of
     sizes levels : one :class:`LevelArray` per level, fit to be a napari layer's data
@@ -57,6 +59,7 @@ class Slide:
 
     def __init__(self, source: PixelSource, name: str, path: Path | None = None) -> None:
         self._source = with_coarser_levels(source)
+        self.bounds_origin: tuple[float, float] = getattr(source, "bounds_origin", (0.0, 0.0))
         self.name = name
         self.path = path
         self.level_shapes = list(self._source.level_shapes)

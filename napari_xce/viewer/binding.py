@@ -21,6 +21,7 @@ from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
 from napari_xce.viewer.annotation_layer import AnnotationLayer
+from napari_xce.viewer.area_layer import AreaLayer
 from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.frame import place, placement
 from napari_xce.viewer.heat_layer import HeatLayer
@@ -48,6 +49,7 @@ class Hooks:
     note: Callable[[str], None]
     class_chosen: Callable[[str], None]
     suggest: Callable[[], None]
+    area_drawn: Callable[[], None]
     help: Callable[[], None]
 
 
@@ -97,6 +99,7 @@ class Binding:
         self.masks = MasksLayer(viewer, slide_layer)
         self.pointer = PointerLayer(viewer, slide_layer)
         self.regions: RegionLayer | None = None
+        self.areas: AreaLayer | None = None
         self.clicks = AnnotationLayer(
             slide_layer, session.store, slide_id, diameter, self._annotated, hooks.error
         )
@@ -170,6 +173,23 @@ class Binding:
         self.regions.layer.mode = "add_rectangle"
         self.hooks.note("Draw a rectangle; inside it, what is not clicked counts as background")
 
+    def draw_area(self, mode: str) -> None:
+        """Let the user draw an area to count in; `mode` is one of the areas layer's."""
+        if self.areas is None or self.areas.layer not in self.viewer.layers:
+            self._add_areas()
+        assert self.areas is not None
+        self.viewer.layers.selection.active = self.areas.layer
+        self.areas.layer.mode = mode
+        self.hooks.note("Draw around the cells to count; an area teaches the model nothing")
+
+    def show_areas(self) -> None:
+        """Show the areas of the session as they are now, as soon as there are some."""
+        if self.areas is not None:
+            self.areas.mirror()
+        elif self.session.areas(self.slide_id):
+            with self._keep_selection():
+                self._add_areas()
+
     def look_at(self, suggestion: Suggestion) -> None:
         """Fly to a suggestion and draw a ring around it."""
         y, x = (float(value) for value in suggestion.yx)
@@ -211,6 +231,8 @@ class Binding:
         self._follow_slide_layer()
         self._drop_masks()
         self.clicks.reconcile()
+        if self.areas is not None:
+            self.areas.tick()
         if self.session.store.revision != self._seen_revision:  # a script, or an import
             self._annotated()
         now = time.monotonic()
@@ -273,6 +295,9 @@ class Binding:
         if self.regions is not None:
             self.regions.close()
             self._remove(self.regions.layer)
+        if self.areas is not None:
+            self.areas.close()
+            self._remove(self.areas.layer)
         for part in (self.heat, self.cells, self.masks, self.pointer):
             part.close()
         self._remove(self.clicks.layer)
@@ -289,6 +314,7 @@ class Binding:
         keys.bind(self.slide_layer, self._actions)
         self.ensure_clicks()
         self._show_regions()
+        self.show_areas()
         self._show_heat()
         self._show_masks()
         self.viewer.layers.selection.active = self.clicks.layer
@@ -350,6 +376,21 @@ class Binding:
         self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.regions.layer)
         keys.bind(self.regions.layer, self._actions)
 
+    def _add_areas(self) -> None:
+        self.areas = AreaLayer(
+            self.slide_layer, self.session, self.slide_id, self._area_drawn, self.hooks.error
+        )
+        self.areas.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
+        self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.areas.layer)
+        keys.bind(self.areas.layer, self._actions)
+
+    def _area_drawn(self) -> None:
+        """Go back to clicking after an area was drawn."""
+        assert self.areas is not None
+        self.areas.layer.mode = "pan_zoom"
+        self.viewer.layers.selection.active = self.clicks.layer
+        self.hooks.area_drawn()
+
     def _take(self, message: Message) -> None:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
         if getattr(message, "slide_id", self.slide_id) != self.slide_id:
@@ -384,7 +425,10 @@ class Binding:
         if not self._view.take():
             return
         self.moved = True
-        self.clicks.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
+        zoom = screen_px_per_pixel(self.viewer, self.slide_layer)
+        self.clicks.fit(zoom)
+        if self.areas is not None:
+            self.areas.fit(zoom)
         flat = self.viewer.dims.ndisplay == 2
         self.box = view_box(self.viewer, self.slide_layer) if flat else None
         if self.box is not None:
@@ -427,7 +471,7 @@ class Binding:
         )
         if self._placed and now != self._placed:
             layers = [self.clicks.layer, self.cells.layer, self.pointer.layer]
-            layers += [self.regions.layer] if self.regions is not None else []
+            layers += [part.layer for part in (self.regions, self.areas) if part is not None]
             for layer in layers:
                 if layer is not None:
                     place(layer, self.slide_layer)

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_xce.engine import Engine, Message
 from napari_xce.exchange.aside import stoppable
@@ -204,8 +204,8 @@ class Jobs:
         self._pool: ThreadPoolExecutor | None = None
         self._running: list[Job] = []
 
-    def start(self, what: str, job: Callable[[], str], show: Callable[[str], None]) -> None:
-        """Start a job that returns words; `show` gets them on the thread that asks `finished`."""
+    def start(self, what: str, job: Callable[[], Any], show: Callable[[Any], None]) -> None:
+        """Start a job; `show` gets what it returns on the thread that asks `finished`."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
         stop = Event()
@@ -240,13 +240,13 @@ class Job:
     """What it does in words, its outcome, what shows that, whether to stop, and when it began."""
 
     what: str
-    future: Future[str]
-    show: Callable[[str], None]
+    future: Future[Any]
+    show: Callable[[Any], None]
     stop: Event
     since: float = field(default_factory=time.monotonic)
 
 
-def _stoppably(job: Callable[[], str], stop: Event) -> str:
+def _stoppably(job: Callable[[], Any], stop: Event) -> Any:
     """Do a job, which may be told to stop before it begins, or while it writes a file."""
     if stop.is_set():
         return ""

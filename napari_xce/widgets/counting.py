@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_xce.measures import place_of_box
+from napari_xce.measures.places import tissue_area_px
+from napari_xce.session.predictions import as_box
 from napari_xce.widgets.counts_box import Count
 
 if TYPE_CHECKING:
@@ -23,21 +24,20 @@ MANY_TILES = 4000  # so many tiles in view are not gone through one by one
 def count_cells(binding: Binding) -> tuple[list[Count], str]:
     """Return one row per class of the user's, and in words how much of the slide they stand for.
 
-    Densities are over the predicted part of the view and of the slide, not over what nobody looked
-    at.
+    Densities are over the tissue that was predicted, in the view and on the slide; they are unknown
+    for the moment that it takes to find the tissue of a slide.
     """
     session = binding.session
     predictions = session.predictions.get(binding.slide_id)
     own = [found for found in session.classes if found.id != 0]
     if predictions is None:
         return [Count(found.name, found.color, 0, None, 0, None) for found in own], NOTHING_YET
-    store, grid = predictions.detections, predictions.grid
     thresholds = dict(session.thresholds)
+    store = predictions.detections
     in_view = store.counts(thresholds, binding.box) if binding.box is not None else {}
     on_slide = store.counts(thresholds)
-    done = store.tiles()  # also those of an earlier session, whose heat is not painted yet
-    view_mm2 = _area_mm2(binding, _view_tiles(binding), binding.box)
-    slide_mm2 = _area_mm2(binding, list(done), None)
+    view_mm2, _ = _tissue_mm2(binding, binding.box)
+    slide_mm2, share = _tissue_mm2(binding, as_box(None, session.slides[binding.slide_id].shape))
     rows = [
         Count(
             found.name,
@@ -49,11 +49,9 @@ def count_cells(binding: Binding) -> tuple[list[Count], str]:
         )
         for found in own
     ]
-    total = grid.rows * grid.cols
-    share = len(done) / total if total else 0.0
-    covered = "" if share >= 1 else f"Slide: {_percent(share)} predicted so far"
-    if not done:
-        covered = NOTHING_YET
+    covered = NOTHING_YET if not store.tiles() else ""
+    if share is not None and 0 < share < 0.995:
+        covered = f"Slide: {_percent(share)} of the tissue predicted so far"
     return rows, covered
 
 
@@ -86,33 +84,18 @@ def _tiles_in(binding: Binding, box: Box) -> list[tuple[int, int]] | None:
     return list(grid.tiles_in(box))
 
 
-def _view_tiles(binding: Binding) -> list[tuple[int, int]]:
-    """Return the predicted tiles in view."""
-    done = binding.session.predictions[binding.slide_id].detections.tiles()
-    if binding.box is None:
-        return []
-    tiles = _tiles_in(binding, binding.box)
-    return list(done) if tiles is None else [tile for tile in tiles if tile in done]
-
-
-def _area_mm2(binding: Binding, tiles: list[tuple[int, int]], box: Box | None) -> float | None:
-    """Return the area of these tiles' cores, within a box if given; None where the pixel size is
-    unknown.
-    """
-    mpp = binding.session.slides[binding.slide_id].mpp
-    if mpp is None:
-        return None
-    grid = binding.session.predictions[binding.slide_id].grid
-    rows, columns = grid.working_shape
-    y0, x0, y1, x1 = (0.0, 0.0, rows, columns)  # working pixels from the slide's corner
-    if box is not None:
-        (top, left), (bottom, right) = grid.to_working([box[:2], box[2:]]) + 0.5
-        y0, x0, y1, x1 = max(y0, top), max(x0, left), min(y1, bottom), min(x1, right)
-    corners = np.array(tiles, float).reshape(-1, 2) * grid.core_size
-    low = np.maximum(corners, (y0, x0))
-    high = np.minimum(corners + grid.core_size, (y1, x1))
-    working = float(np.prod(np.maximum(high - low, 0.0), axis=1).sum())
-    return working * grid.factor[0] * grid.factor[1] * mpp[0] * mpp[1] * 1e-6
+def _tissue_mm2(binding: Binding, box: Box | None) -> tuple[float | None, float | None]:
+    """Return the predicted tissue of a box, mm2, and which share of its tissue that is."""
+    session, id = binding.session, binding.slide_id
+    tissue, mpp = session.known_tissue(id), session.slides[id].mpp
+    if tissue is None or box is None:
+        return None, None
+    predictions = session.predictions[id]
+    whole, predicted = tissue_area_px(
+        place_of_box("", box), tissue, predictions.grid, predictions.detections.tiles()
+    )
+    area = None if mpp is None else predicted * mpp[0] * mpp[1] * 1e-6
+    return area, predicted / whole if whole else None
 
 
 def _per(count: int, area: float | None) -> float | None:

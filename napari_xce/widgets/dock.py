@@ -25,6 +25,7 @@ from napari_xce.viewer.view import view_box
 from napari_xce.widgets.annotator import Jobs
 from napari_xce.widgets.counting import accuracy_in_words
 from napari_xce.widgets.face import Face
+from napari_xce.widgets.numbers_desk import NumbersDesk
 
 if TYPE_CHECKING:
     import napari
@@ -57,6 +58,14 @@ class AnnotatorDock(Face):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         super().__init__(viewer, on_suggest=lambda: self.suggest_next())
         self._jobs = Jobs()
+        self.numbers = NumbersDesk(
+            self.measures,
+            self.annotator,
+            self._jobs,
+            self._try,
+            self.show_note,
+            self._count_again,
+        )
         self._ring: PointerLayer | None = None
         self._seen_revision = -1
         self._connect()
@@ -149,6 +158,7 @@ class AnnotatorDock(Face):
         if session is not None and session.store.revision != self._seen_revision:
             self._seen_revision = session.store.revision
             self._show_classes()
+            self.numbers.show_classes()
         if self._recount and time.monotonic() > self._count_at:
             self._show_counts()
         self._show_visible()
@@ -375,6 +385,10 @@ class AnnotatorDock(Face):
 
     # ---- showing
 
+    def _count_again(self, _: Any = None) -> None:
+        """Count at the next tick."""
+        self._recount = True
+
     def _start_with_only_slide(self) -> None:
         """Take the only image there is; with several, let the user choose."""
         layers = slide_layers(self.viewer)
@@ -406,6 +420,8 @@ class AnnotatorDock(Face):
         self.counts.show_progress(None)
         self.suggest.show_reason("")
         self._show_classes()
+        self.numbers.show_session()
+        self.numbers.show_classes()
         self._show_step()
 
     def _focus_canvas(self) -> None:

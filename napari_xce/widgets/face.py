@@ -36,6 +36,7 @@ from napari_xce.widgets.help import HELP, next_step
 from napari_xce.widgets.job_bar import JobBar
 from napari_xce.widgets.keyboard import FOCUS, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
+from napari_xce.widgets.measures_box import MeasuresBox
 from napari_xce.widgets.once import Once
 from napari_xce.widgets.section import Fold, small_text
 from napari_xce.widgets.show_box import ShowBox
@@ -70,6 +71,7 @@ class Face(QWidget):
             note=self.show_note,
             class_chosen=self._show_classes,
             suggest=on_suggest,
+            area_drawn=lambda: self.measures.measure.emit(),
             help=self.show_help,
         )
         self.annotator = Annotator(viewer, hooks)
@@ -94,6 +96,7 @@ class Face(QWidget):
         self.status = StatusCard()
         self.show_box = ShowBox()
         self.counts = CountsBox()
+        self.measures = MeasuresBox()
         self.suggest = SuggestBox()
         self.export = ExportBox()
         self.job_bar = JobBar()
@@ -108,7 +111,7 @@ class Face(QWidget):
         outside.addLayout(pinned)
         outside.addWidget(folds, 1)
         outside.addWidget(self.job_bar)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(336)  # with the scroll bar that open sections bring
         for before, after in pairwise(tab_stops([*self._pinned(), *self._folds(), self.job_bar])):
             QWidget.setTabOrder(before, after)
 
@@ -122,6 +125,7 @@ class Face(QWidget):
             self.suggest,
             self.show_box,
             self.counts,
+            self.measures,
             self.export,
         ]
 

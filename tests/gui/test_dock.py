@@ -223,12 +223,16 @@ def test_counts_and_densities_are_of_what_was_predicted(window: Any, noise: Slid
     window.show(noise)
     window.engine.find(window.binding.slide_id, [[100, 100], [200, 200], [300, 300]])
     window.viewer.scene.camera.zoom = 0.5  # all of the slide
+    window.qtbot.waitUntil(
+        lambda: window.session.known_tissue(window.binding.slide_id) is not None, timeout=60_000
+    )
     window.settle()
     window.dock._show_counts()
     row = [window.dock.counts.table.item(0, column).text() for column in range(5)]
     # the first tile: 448 x 448 px of 0.5 um = 0.0502 mm2, all of it in view
     assert row == ["cell", "3", "60", "3", "60"]
-    assert "25 %" in window.dock.counts.covered.text()  # one tile of four
+    # 448 x 448 px of 600 x 800, all of them tissue
+    assert "42 % of the tissue" in window.dock.counts.covered.text()
 
 
 def test_freshness_of_the_view_is_said(window: Any, noise: Slide) -> None:

@@ -247,3 +247,102 @@ def test_imported_points_are_learnt_from(
     session.import_points(path)
     session.fit(seconds=0)
     assert len(session.predict()) > 5
+
+
+# ---- cells and areas of other programs
+
+
+def test_exported_cells_come_back_as_cells(predicted: Session, tmp_path: Path) -> None:
+    cells = predicted.predict()
+    predicted.export(tmp_path / "cells.geojson.gz")
+    with Session.create(tmp_path / "other.xce", classes=["stroma"]) as other:
+        other.add_slide(make_slide())
+        with pytest.warns(xce.XceWarning, match=r"Left out: 8 annotations\."):
+            assert other.import_cells(tmp_path / "cells.geojson.gz") == len(cells)
+        found = other.measure()
+        for name in ("lymphocyte", "tumour"):
+            assert found.counts[name] == (cells.labels == name).sum()
+        assert found.predicted == 1
+        colors = {c.name: c.color for c in other.classes}
+        assert colors["tumour"] == {c.name: c.color for c in predicted.classes}["tumour"]
+        assert len(other.annotations()) == 0  # nothing is learnt from them
+        other.export(tmp_path / "again.geojson.gz")
+    first, second = (
+        _features(tmp_path / f"{n}.geojson.gz", "detection") for n in ("cells", "again")
+    )
+
+    assert sorted(map(str, (f["geometry"] for f in first))) == sorted(
+        map(str, (f["geometry"] for f in second))
+    )
+    assert sorted(map(str, (f["properties"] for f in first))) == sorted(
+        map(str, (f["properties"] for f in second))
+    )
+
+
+def test_imported_cells_are_all_shown_whatever_their_score(
+    session: Session, tmp_path: Path
+) -> None:
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [30.5, 20.5]},
+        "properties": {
+            "objectType": "detection",
+            "classification": {"name": "tumour", "color": [1, 2, 3]},
+            "measurements": {"score": 0.1},
+        },
+    }
+    path = tmp_path / "low.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    session.add_slide(make_slide())
+    with pytest.warns(xce.XceWarning, match="threshold of tumour was lowered"):
+        assert session.import_cells(path) == 1
+    assert session.measure().counts == {"lymphocyte": 0, "tumour": 1}
+
+
+def test_file_without_cells_is_refused_and_nothing_is_lost(
+    predicted: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "none.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    count = len(predicted.predict())
+    with pytest.raises(xce.ExchangeError, match="no detections or cells"):
+        predicted.import_cells(path)
+    with pytest.raises(xce.ExchangeError, match="no annotated polygons"):
+        predicted.import_areas(path)
+    assert len(predicted.predict()) == count
+
+
+def test_files_of_qupath_count_from_the_scanned_part(predicted: Session, tmp_path: Path) -> None:
+    (slide,) = predicted.slides.values()
+    cells = predicted.predict()
+    slide.bounds_origin = (40.0, 100.0)  # as OpenSlide tells it of an MRXS slide
+    predicted.export(tmp_path / "cells.geojson")
+    xy = [f["geometry"]["coordinates"] for f in _features(tmp_path / "cells.geojson", "detection")]
+    np.testing.assert_allclose(xy, cells.points[:, ::-1] + 0.5 - (100, 40), atol=1e-3)
+    with pytest.warns(xce.XceWarning, match="annotations"):
+        predicted.import_cells(tmp_path / "cells.geojson")
+    back = predicted.predictions[next(iter(predicted.slides))].detections.query()
+    np.testing.assert_allclose(
+        np.sort(back.points, axis=0), np.sort(cells.points, axis=0), atol=1e-3
+    )
+    predicted.export(tmp_path / "cells.csv")
+    with (tmp_path / "cells.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert [float(first["y_px"]), float(first["x_px"])] in back.points.round(3).tolist()
+
+
+def test_annotated_polygon_becomes_an_area_of_its_name(session: Session, tmp_path: Path) -> None:
+    square = [[[10, 20], [110, 20], [110, 220], [10, 220], [10, 20]]]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": square},
+            "properties": {"objectType": "annotation", "name": name},
+        }
+        for name in ("Tumor", "Tumor")
+    ]
+    path = tmp_path / "areas.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    session.add_slide(make_slide())
+    assert session.import_areas(path) == ["Tumor", "Tumor 2"]
+    assert session.areas()[0].box == (19.5, 9.5, 219.5, 109.5)

@@ -12,7 +12,7 @@ import pytest
 
 from napari_xce.errors import SlideError
 from napari_xce.slides import Slide, open_slide
-from napari_xce.slides.openslide import OpenSlideSource
+from napari_xce.slides.openslide import OpenSlideSource, origin_of_bounds
 
 Write = Callable[..., Path]
 Crop = Callable[[np.ndarray, int, int], list[np.ndarray]]
@@ -105,3 +105,18 @@ def test_fluorescence_rendered_as_rgb_opens_dark(shared_data: Path) -> None:
         overview = slide.read_scaled(0, 0, 76, 62, (64, 64))
     assert np.median(overview) < 20
     assert overview[..., 2].mean() > overview[..., :2].mean()
+
+
+def test_bounds_begin_where_all_four_say_so() -> None:
+    bounds = {"x": "100", "y": "2000", "width": "5000", "height": "6000"}
+    whole = {f"openslide.bounds-{side}": value for side, value in bounds.items()}
+    assert origin_of_bounds(whole) == (2000.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"openslide.bounds-width": "wide"}, {"openslide.bounds-x": "1.5"}, None]
+)
+def test_bounds_that_qupath_passes_over_are_none(change: dict[str, str] | None) -> None:
+    whole = {f"openslide.bounds-{side}": "7" for side in ("x", "y", "width", "height")}
+    properties = {**whole, **change} if change else {"openslide.bounds-x": "7"}
+    assert origin_of_bounds(properties) == (0.0, 0.0)

@@ -1,0 +1,146 @@
+"""What the section "Numbers" does: measuring and writing beside the GUI, areas, grades.
+
+GUI thread; what takes longer than a moment runs on the dock's short-lived thread.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+
+from napari_xce.errors import XceWarning
+
+if TYPE_CHECKING:
+    from napari_xce.viewer.binding import Binding
+    from napari_xce.widgets.annotator import Annotator, Jobs
+    from napari_xce.widgets.measures_box import MeasuresBox
+
+
+class NumbersDesk:
+    """Connects the box with the session in use.
+
+    Parameters
+    ----------
+    box : MeasuresBox
+    annotator : Annotator
+    jobs : Jobs
+    attempt : callable
+        Does something; shows the sentence of an XceError and returns None.
+    note : callable
+        Shows a passing remark.
+    tissue_found : callable
+        Called when the densities of the slide in use can be told.
+    """
+
+    def __init__(
+        self,
+        box: MeasuresBox,
+        annotator: Annotator,
+        jobs: Jobs,
+        attempt: Callable[[Callable[[], Any]], Any],
+        note: Callable[[str], None],
+        tissue_found: Callable[[Any], None],
+    ) -> None:
+        self.box = box
+        self._annotator = annotator
+        self._jobs = jobs
+        self._try = attempt
+        self._note = note
+        self._tissue_found = tissue_found
+        box.measure.connect(self.measure)
+        box.draw.connect(lambda mode: self._with(lambda b: b.draw_area(mode)))
+        box.renamed.connect(
+            lambda area, new: self._change(lambda b: b.session.rename_area(area, new, b.slide_id))
+        )
+        box.deleted.connect(
+            lambda area: self._change(lambda b: b.session.delete_area(area, b.slide_id))
+        )
+        box.imported.connect(self._import_areas)
+        box.graded.connect(self._grade)
+        box.tabled.connect(lambda path: self._write("export_measures", path))
+        box.reported.connect(lambda path: self._write("report", path))
+
+    @property
+    def _binding(self) -> Binding | None:
+        return self._annotator.binding
+
+    def show_session(self) -> None:
+        """Begin anew with the slide in use; its tissue is found meanwhile, for the densities."""
+        self.box.show_measures([], [])
+        binding = self._binding
+        if binding is not None:
+            session, slide_id = binding.session, binding.slide_id
+            self._jobs.start("tissue", lambda: session.tissue(slide_id), self._tissue_found)
+
+    def show_classes(self) -> None:
+        """Offer the classes that stand as grades."""
+        binding = self._binding
+        if binding is not None:
+            self.box.show_classes(binding.session.classes, binding.session.grades)
+
+    def measure(self) -> None:
+        """Count everything anew."""
+        binding = self._binding
+        if binding is None:
+            self._note("Choose a slide first")
+            return
+        session, slide_id, view = binding.session, binding.slide_id, binding.box
+        areas = [area.name for area in session.areas(slide_id)]
+        self._note("Measuring…")
+
+        def show(measures: Any) -> None:
+            if self._binding is binding:
+                self.box.show_measures(measures, areas)
+                self._note("Measured")
+
+        self._jobs.start("numbers", lambda: session.measure_all(slide_id, view), show)
+
+    def _grade(self, grades: dict[str, str | None]) -> None:
+        self._with(lambda b: b.session.set_grades(**grades))
+        self.show_classes()
+        self.measure()
+
+    def _import_areas(self, path: str) -> None:
+        def read(binding: Binding) -> int:
+            with warnings.catch_warnings(record=True) as left_out:
+                warnings.simplefilter("always", XceWarning)
+                count = len(binding.session.import_areas(path, binding.slide_id))
+            for warning in left_out:
+                show_info(str(warning.message))
+            return count
+
+        if self._change(read):
+            self._note(f"Areas read from {Path(path).name}")
+
+    def _write(self, what: str, path: str) -> None:
+        """Write a table or a report of the slide in use."""
+        binding = self._binding
+        if binding is None:
+            return
+        session, slide_id = binding.session, binding.slide_id
+
+        def job() -> str:
+            getattr(session, what)(path, slide=slide_id)
+            return f"Written: {path}"
+
+        self._note(f"Writing {path}…")
+        self._jobs.start(what, job, show_info)
+
+    def _change(self, change: Callable[[Binding], Any]) -> Any:
+        """Change areas, then show and measure them."""
+        done = self._with(change)
+        self._with(lambda b: b.show_areas())
+        self.measure()
+        return done
+
+    def _with(self, act: Callable[[Binding], Any]) -> Any:
+        """Do something with the slide in use, if there is one."""
+        binding = self._binding
+        if binding is None:
+            self._note("Choose a slide first")
+            return None
+        return self._try(lambda: act(binding))

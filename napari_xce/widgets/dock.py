@@ -204,6 +204,7 @@ class AnnotatorDock(Face):
         self.suggest.measure.connect(self._measure)
         self.export.exported.connect(self._export)
         self.export.imported.connect(self._import)
+        self.export.cells_imported.connect(self.numbers.import_cells)
 
     def _listen(self, on: bool) -> None:
         """Follow, or stop following, napari's list of layers."""

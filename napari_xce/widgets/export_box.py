@@ -22,6 +22,7 @@ class ExportBox(Fold):
 
     exported = Signal(str)  # path; its suffix says the format
     imported = Signal(str)
+    cells_imported = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Files", parent=parent)
@@ -32,7 +33,14 @@ class ExportBox(Fold):
         self.open = button(
             "Import points…", "Read clicks from GeoJSON (QuPath) or CSV", self._ask_in
         )
-        self.add_row(self.export, self.open, stretch=0)
+        self.cells = button(
+            "Import cells…",
+            "Show and count what QuPath found (GeoJSON), in the place of the cells found here; "
+            "nothing is learnt from it",
+            self._ask_cells,
+        )
+        self.add_row(self.export)
+        self.add_row(self.open, self.cells)
 
     def ask(self, suffix: str) -> None:
         """Ask where to, then say so."""
@@ -48,3 +56,10 @@ class ExportBox(Fold):
         )
         if path:
             self.imported.emit(path)
+
+    def _ask_cells(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Import cells", "", "Cells (*.geojson *.geojson.gz *.json)"
+        )
+        if path:
+            self.cells_imported.emit(path)

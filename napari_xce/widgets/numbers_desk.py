@@ -5,14 +5,11 @@ GUI thread; what takes longer than a moment runs on the dock's short-lived threa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-
-from napari_xce.errors import XceWarning
 
 if TYPE_CHECKING:
     from napari_xce.viewer.binding import Binding
@@ -99,22 +96,38 @@ class NumbersDesk:
 
         self._jobs.start("numbers", lambda: session.measure_all(slide_id, view), show)
 
+    def import_cells(self, path: str) -> None:
+        """Read in cells of another program, which may be a million, and measure them."""
+        binding = self._binding
+        if binding is None:
+            self._note("Choose a slide first")
+            return
+        session, slide_id = binding.session, binding.slide_id
+
+        def job() -> str:
+            count = session.import_cells(path, slide_id)  # napari shows what it warns of
+            return f"{count:,} cells read from {Path(path).name}"
+
+        def show(words: str) -> None:
+            show_info(words)
+            if self._binding is binding:
+                binding.predictions_changed()
+                self._tissue_found(None)
+                self.show_classes()
+                self.measure()
+
+        self._note(f"Reading {path}…")
+        self._jobs.start("cells", job, show)
+
     def _grade(self, grades: dict[str, str | None]) -> None:
         self._with(lambda b: b.session.set_grades(**grades))
         self.show_classes()
         self.measure()
 
     def _import_areas(self, path: str) -> None:
-        def read(binding: Binding) -> int:
-            with warnings.catch_warnings(record=True) as left_out:
-                warnings.simplefilter("always", XceWarning)
-                count = len(binding.session.import_areas(path, binding.slide_id))
-            for warning in left_out:
-                show_info(str(warning.message))
-            return count
-
-        if self._change(read):
-            self._note(f"Areas read from {Path(path).name}")
+        names = self._change(lambda b: b.session.import_areas(path, b.slide_id))
+        if names is not None:
+            show_info(f"{len(names)} areas read from {Path(path).name}")
 
     def _write(self, what: str, path: str) -> None:
         """Write a table or a report of the slide in use."""

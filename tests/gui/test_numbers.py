@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -159,3 +160,23 @@ def test_unknown_pixel_size_is_said_in_words(window: Any) -> None:
     wait(window, lambda: "view" in places(window))
     assert row(window) == ["cell", "4", "–"]
     assert "pixel size is unknown" in window.dock.measures.words.text()
+
+
+def test_cells_and_areas_of_qupath_are_counted(counted: Any, tmp_path: Path) -> None:
+    square = [[[50.5, 50.5], [50.5, 250.5], [250.5, 250.5], [250.5, 50.5], [50.5, 50.5]]]
+    area = ({"type": "Polygon", "coordinates": square}, {"name": "Tumor"})
+    found = [
+        ({"type": "Point", "coordinates": [x, 100]}, {"objectType": "detection"})
+        for x in (10, 100, 150, 200, 300)
+    ]
+    for name, objects in (("cells", found), ("areas", [area])):
+        features = [{"type": "Feature", "geometry": g, "properties": p} for g, p in objects]
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        (tmp_path / f"{name}.geojson").write_text(text, encoding="utf-8")
+    counted.dock.export.cells_imported.emit(str(tmp_path / "cells.geojson"))
+    wait(counted, lambda: "view" in places(counted))
+    assert row(counted)[:2] == ["cell", "5"]
+    counted.dock.measures.imported.emit(str(tmp_path / "areas.geojson"))
+    wait(counted, lambda: "Tumor" in places(counted))
+    counted.dock.measures.place.setCurrentIndex(places(counted).index("Tumor"))
+    assert row(counted)[:2] == ["cell", "3"]

@@ -71,7 +71,9 @@ class NumbersDesk:
         binding = self._binding
         if binding is not None:
             session, slide_id = binding.session, binding.slide_id
-            self._jobs.start("tissue", lambda: session.tissue(slide_id), self._tissue_found)
+            self._jobs.start(
+                "finding the tissue", lambda: session.tissue(slide_id), self._tissue_found
+            )
 
     def show_classes(self) -> None:
         """Offer the classes that stand as grades."""
@@ -94,7 +96,7 @@ class NumbersDesk:
                 self.box.show_measures(measures, areas)
                 self._note("Measured")
 
-        self._jobs.start("numbers", lambda: session.measure_all(slide_id, view), show)
+        self._jobs.start("measuring", lambda: session.measure_all(slide_id, view), show)
 
     def import_cells(self, path: str) -> None:
         """Read in cells of another program, which may be a million, and measure them."""
@@ -117,7 +119,7 @@ class NumbersDesk:
                 self.measure()
 
         self._note(f"Reading {path}…")
-        self._jobs.start("cells", job, show)
+        self._jobs.start("reading cells", job, show)
 
     def _grade(self, grades: dict[str, str | None]) -> None:
         self._with(lambda b: b.session.set_grades(**grades))
@@ -141,7 +143,7 @@ class NumbersDesk:
             return f"Written: {path}"
 
         self._note(f"Writing {path}…")
-        self._jobs.start(what, job, show_info)
+        self._jobs.start(f"writing {Path(path).name}", job, show_info)
 
     def _change(self, change: Callable[[Binding], Any]) -> Any:
         """Change areas, then show and measure them."""

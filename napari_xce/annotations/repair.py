@@ -178,7 +178,7 @@ def _readable(
             ends.append(rows[-1][0] if rows else None)
             found |= {row[0]: row for row in rows}
         else:
-            return sorted(rows), True
+            return sorted(rows, key=_number), True
     low, high = ends
     if isinstance(low, int) and isinstance(high, int):
         for number in range(low + 1, high):
@@ -190,7 +190,12 @@ def _readable(
                 continue
             if row is not None:
                 found[number] = row
-    return sorted(found.values()), False
+    return sorted(found.values(), key=_number), False
+
+
+def _number(row: Row) -> int:
+    """Return the number of a row; a damaged one, or one of a table without, has none."""
+    return row[0] if isinstance(row[0], int) else 0
 
 
 def _is_sound(entry: Row) -> bool:

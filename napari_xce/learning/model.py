@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from napari_xce.errors import ModelError
 from napari_xce.learning.appearance import cell_appearance
+from napari_xce.learning.card import check_card, check_layers
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.heads import (
     CELL_SIZE,
@@ -240,6 +241,10 @@ class CellModel(nn.Module):
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise ModelError(f"{path.name} is not a model of napari-xce (or of a newer one).")
+            check_card(card)
+            check_layers(card, tensors)
+            if card.get("head") not in get_args(Head):
+                raise ValueError("head")
             model = cls(card["classes"], card["head"])
             layers = {name: tensors.pop(f"layers.{name}") for name in _LAYER_TENSORS}
             model.layers = ClassLayers(**layers, proposed=card["proposed"], dense=card["dense"])

@@ -7,7 +7,9 @@ file is pickled, and nothing is unpickled from it.
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from napari_xce.errors import SessionError
 from napari_xce.predictions.tile_cells import TileCells
 
 _VERSION = 1
+#: What reading a damaged file raises: numpy, zipfile and zlib each have their own words for it.
+_DAMAGE = (
+    *(OSError, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError),
+    *(RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 _CELL_ARRAYS = {
     "points": np.float64,
     "codes": np.int16,
@@ -100,7 +107,7 @@ def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         _check(arrays)
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise SessionError(
             f"{path} holds no predictions that can be read ({error}). "
             "Delete it: they are computed again when you look at the slide."
@@ -123,7 +130,12 @@ def _check(arrays: dict[str, NDArray[Any]]) -> None:
         raise ValueError(f"its format is version {arrays['version']}, not {_VERSION}")
     sizes, count = arrays["sizes"], len(arrays["points"])
     fits = (
-        arrays["tiles"].shape == (len(sizes), 2)
+        sizes.ndim == 1
+        and all(arrays[name].dtype.kind == "i" for name in ("sizes", "tiles", "revisions"))
+        and arrays["names"].dtype.kind == "U"
+        and arrays["names"].ndim == 1
+        and arrays["merge_radius"].shape == ()
+        and arrays["tiles"].shape == (len(sizes), 2)
         and arrays["revisions"].shape == sizes.shape
         and (sizes >= 0).all()
         and sizes.sum() == count
@@ -132,6 +144,7 @@ def _check(arrays: dict[str, NDArray[Any]]) -> None:
             and arrays[name].shape == ((count, 2) if name == "points" else (count,))
             for name, dtype in _CELL_ARRAYS.items()
         )
+        and np.isfinite(arrays["points"]).all()
         and (arrays["codes"] >= 0).all()
         and (arrays["codes"] < len(arrays["names"])).all()
     )

@@ -22,7 +22,8 @@ import napari_xce as xce
 from napari_xce.annotations import Store
 from napari_xce.exchange import read_points, write
 from napari_xce.learning.model import CellModel
-from napari_xce.predictions.cell_cache import load_cells
+from napari_xce.predictions.cell_cache import load_cells, save_cells
+from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.slide_predictions import SlidePredictions
 from napari_xce.predictions.tiles import TileGrid
 
@@ -355,4 +356,87 @@ def test_any_change_of_a_models_head_loads_or_is_refused_in_words(
         path.write_bytes(content[:cut])
         _, refused = answer_or_refusal(lambda: CellModel.load(path), xce.ModelError)
     assert refused is None or "model.safetensors" in refused
+    count("inputs fuzzed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": "cell"},
+        {"classes": [1]},
+        {"classes": ["cell", "Cell"]},
+        {"classes": ["\u202ecell"]},
+        {"classes": [["cell"]]},
+        {"classes": ["cell"] * 100_000},
+        {"classes": None},
+        {"head": "rm -rf"},
+        {"head": []},
+        {"proposed": [7]},
+        {"proposed": [-1]},
+        {"proposed": ["0"]},
+        {"proposed": [0], "dense": [0]},
+        {"dense": {}},
+        {"calibrated": [1]},
+        {"calibrated": {"cell": "high"}},
+        {"calibrated": {"cell": float("nan")}},
+        {"revision": "newest"},
+        {"revision": 10**400},
+        {"class_numbers": 5},
+        {"format": "another"},
+    ],
+    ids=str,
+)
+def test_model_whose_card_says_nonsense_is_refused(
+    tmp_path: Path, model_file: bytes, change: dict[str, Any], count: Count
+) -> None:
+    from safetensors.torch import load, save
+
+    path = tmp_path / "model.safetensors"
+    length = int.from_bytes(model_file[:8], "little")
+    card = json.loads(json.loads(model_file[8 : 8 + length])["__metadata__"]["card"])
+    path.write_bytes(save(load(model_file), {"card": json.dumps({**card, **change})}))
+    with pytest.raises(xce.ModelError, match=r"model\.safetensors"):
+        CellModel.load(path)
+    count("inputs fuzzed")
+
+
+@pytest.fixture(scope="module")
+def cells_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Return the cells of a slide as they are kept, and their card."""
+    path = tmp_path_factory.mktemp("cells") / "slide-1.npz"
+    predictions = SlidePredictions(TileGrid((900, 900), (1.0, 1.0)))
+    cells = Detections([[5.0, 5.0], [9.0, 9.0]], ["cell"] * 2, [0.5, 0.75], [9.0, 9.0], 1)
+    predictions.publish((0, 0), {}, cells)
+    save_cells(path, predictions, {1: "cell"})
+    predictions.close()
+    return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+
+@settings(fuzz, max_examples=250)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=9),
+    card_changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(32, 126)), max_size=3),
+    cut=st.one_of(st.none(), st.integers(0, 4000)),
+)
+def test_any_change_of_kept_cells_is_passed_over_or_taken(
+    changes: list[tuple[int, int]],
+    card_changes: list[tuple[int, int]],
+    cut: int | None,
+    cells_file: tuple[bytes, bytes],
+    count: Count,
+) -> None:
+    content, card = map(bytearray, cells_file)
+    for place, value in changes:
+        content[place % len(content)] = value
+    for place, value in card_changes:
+        card[place % len(card)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slide-1.npz"
+        path.write_bytes(content[:cut])
+        path.with_suffix(".json").write_bytes(card)
+        predictions = SlidePredictions(TileGrid((900, 900), (1.0, 1.0)))
+        if load_cells(path, predictions, {1: "cell"}):
+            found = predictions.detections.query()
+            assert np.isfinite(found.points).all()
+        predictions.close()
     count("inputs fuzzed")

@@ -25,8 +25,11 @@ SHARE_OF_MEDIAN, SHARE_OF_OWN = 0.5, 0.3
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
 FOLDS = 5
 #: The unknown weighs as much as a class while this share of it is estimated to be of none; less of
-#: it weighs less, down to the floor. The first clicks count beside so many that say one half of it.
-FULL_SHARE, LEAST_WEIGHT, PRIOR_CLICKS = 0.2, 0.1, 2.0
+#: it weighs less, down to the floor.
+#: (Pairs: of one class, of several.)
+FULL_SHARES, LEAST_WEIGHT = (0.3, 0.2), 0.1
+#: The first clicks count beside so many that tell a share known before.
+PRIOR_CLICKS, PRIOR_SHARES = 2.0, (0.5, 0.1)
 #: Another emphasis is chosen for a gain in rank over the first one of this over sqrt(clicks).
 LEAST_GAIN = 0.1
 
@@ -111,10 +114,9 @@ def calibrate(
     needed = LEAST_GAIN / np.sqrt(max(len(trials[0].clicks), 1))
     best = max(trials[1:], key=lambda t: t.rank, default=trials[0])
     trial = best if best.rank > trials[0].rank + needed else trials[0]
-    if n_classes > 1:
-        weight = trial.unknown_weight()
-        if weight < 1.0:
-            trial = _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
+    weight = trials[0].unknown_weight()  # the chosen one tells clicks from unknown too well
+    if weight < 1.0:
+        trial = _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
     thresholds = [trial.threshold(label) for label in range(1, n_classes + 1)]
     unknown = rows.labels == UNANNOTATED
     if n_classes == 1 and len(trial.clicks) > 1 and unknown.any():
@@ -210,10 +212,10 @@ class _Trial:
             return 1.0
         p = self.fit.probabilities(self.rows.vectors[unknown])[:, OTHER]
         share = share_of_none(p, self.rows.weights[unknown], float(np.mean(of_classes)))
-        mean_clicks = len(self.clicks) / (self.left_out.shape[1] - 1)
-        prior = FULL_SHARE / 2
+        n_classes = self.left_out.shape[1] - 1
+        mean_clicks, prior = len(self.clicks) / n_classes, PRIOR_SHARES[n_classes > 1]
         share = (mean_clicks * share + PRIOR_CLICKS * prior) / (mean_clicks + PRIOR_CLICKS)
-        return float(np.clip(share / FULL_SHARE, LEAST_WEIGHT, 1.0))
+        return float(np.clip(share / FULL_SHARES[n_classes > 1], LEAST_WEIGHT, 1.0))
 
 
 def share_of_none(

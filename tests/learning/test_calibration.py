@@ -62,7 +62,7 @@ def test_class_without_clicks_has_the_default():
 
 
 def test_well_separated_clicks_get_a_higher_threshold():
-    assert thresholds_of(clicks_among_unknowns(8.0)) > thresholds_of(clicks_among_unknowns(0.3))
+    assert thresholds_of(clicks_among_unknowns(8.0)) > thresholds_of(clicks_among_unknowns(1.5))
 
 
 def test_clicks_on_doubtful_objects_get_a_lower_threshold():
@@ -107,6 +107,15 @@ def test_unknown_weighs_little_once_the_classes_cover_it():
     weights = [calibrate(covered(n)[0], 2, [np.ones(4)]).unknown_weight for n in (0, 300)]
     assert weights[0] < 0.3
     assert weights[1] == 1.0
+
+
+def test_unknown_weighs_little_once_one_class_covers_it():
+    """Clicks that nothing tells from the unknown: all there is looks like them."""
+    alike, apart = (
+        calibrate(clicks_among_unknowns(a, n_clicks=40), 1, [np.ones(4)]) for a in (0.0, 4.0)
+    )
+    assert alike.unknown_weight < 0.5
+    assert apart.unknown_weight == 1.0
 
 
 def test_third_kind_is_called_none_of_two():

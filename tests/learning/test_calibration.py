@@ -61,10 +61,6 @@ def test_class_without_clicks_has_the_default():
     assert calibrate(rows, 2, [np.ones(4)]).thresholds[1] == DEFAULT
 
 
-def test_well_separated_clicks_get_a_higher_threshold():
-    assert thresholds_of(clicks_among_unknowns(8.0)) > thresholds_of(clicks_among_unknowns(1.5))
-
-
 def test_clicks_on_doubtful_objects_get_a_lower_threshold():
     sure = thresholds_of(clicks_among_unknowns(4.0, weight=1.0))
     doubtful = thresholds_of(clicks_among_unknowns(4.0, weight=0.4))

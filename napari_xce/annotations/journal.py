@@ -80,11 +80,14 @@ class Journal:
     ----------
     revision : int
         The number of the latest entry; grows with every change, also with undo and redo.
+    replaced : dict of str to list of rows
+        By table, the rows that the latest undo or redo took away and those that it put there.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.revision = 0
+        self.replaced: dict[str, list[Row]] = {}
         self._open: Change | None = None  # the action that others are part of
         # (action, entry that holds the rows to put back), the latest last
         self._done: list[tuple[int, int]] = []
@@ -185,6 +188,7 @@ class Journal:
             source.pop()
             target.append((action, new))
             self.revision = new
+            self.replaced = {t: [*replaced[t].rows, *before[t].rows] for t in before}
             return words
 
     @contextmanager

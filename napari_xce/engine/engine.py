@@ -26,6 +26,7 @@ from napari_xce.engine.messages import (
     Status,
     Suggest,
     TakeUp,
+    UndoPromotion,
     WakeUp,
 )
 from napari_xce.engine.worker import Worker
@@ -123,6 +124,10 @@ class Engine:
     def set_head(self, head: Head) -> None:
         """Answer with the other head from now on."""
         self._inbox.put(SetHead(head))
+
+    def undo_promotion(self) -> None:
+        """Go on with the model before the last promotion; answered by ``ModelReady``."""
+        self._inbox.put(UndoPromotion())
 
     def suggest(self, slide_id: str, n: int = 1, box: Box | None = None) -> None:
         """Ask for places to click next; answered by one ``SuggestionsReady``."""

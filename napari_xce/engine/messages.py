@@ -170,6 +170,11 @@ class PausePredict:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoPromotion:
+    """Go on with the model before the last promotion."""
+
+
+@dataclass(frozen=True, slots=True)
 class WakeUp:
     """Look whether to stop."""
 
@@ -183,5 +188,6 @@ Command = (
     | PredictSlide
     | CancelPredict
     | PausePredict
+    | UndoPromotion
     | WakeUp
 )

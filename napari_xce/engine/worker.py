@@ -32,6 +32,7 @@ from napari_xce.engine.messages import (
     Suggest,
     SuggestionsReady,
     TakeUp,
+    UndoPromotion,
     WakeUp,
 )
 from napari_xce.engine.pace import Pace
@@ -119,6 +120,10 @@ class Worker:
                 self._end_run()
             case PausePredict(paused):
                 self._pause_run(paused)
+            case UndoPromotion():
+                self._told.clear()
+                self._guarded(self._undo_promotion)
+                self._something_changed()
             case WakeUp():
                 pass
 
@@ -284,6 +289,13 @@ class Worker:
                 self._tell_model()
                 self._guarded(self._session.save)
         return True
+
+    def _undo_promotion(self) -> None:
+        """Go on with the model before the last promotion, also after a restart."""
+        self._session.undo_promotion()
+        self._note = "the fine-tuned model was taken back"
+        self._tell_model()
+        self._session.save()
 
     def _tell_model(self) -> None:
         """Tell of a new revision, once."""

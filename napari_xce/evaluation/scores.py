@@ -35,6 +35,9 @@ class Score:
         The counts behind them.
     precision_interval, recall_interval, f1_interval : (float, float)
         95 % intervals; (NaN, NaN) where the figure itself is NaN.
+    accepted : int
+        How many of the true cells are predictions that the user accepted, rather than clicks of
+        their own: the more, the more the figures lean to the good side.
     """
 
     precision: float
@@ -46,6 +49,7 @@ class Score:
     precision_interval: Interval = UNKNOWN
     recall_interval: Interval = UNKNOWN
     f1_interval: Interval = UNKNOWN
+    accepted: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON: None stands for NaN, lists for intervals."""

@@ -65,6 +65,14 @@ class Trial:
     words: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Former:
+    """The model before the last promotion, with its thresholds."""
+
+    model: CellModel
+    thresholds: dict[str, float]
+
+
 class LiveModel:
     """Learn and predict, piece by piece.
 
@@ -84,6 +92,8 @@ class LiveModel:
         Grows whenever the answer may have changed.
     thresholds : dict of str to float
         Calibrated score from which a cell of a class counts.
+    former : Former or None
+        What answered before the last promotion, while that can be taken back.
     """
 
     def __init__(
@@ -101,6 +111,8 @@ class LiveModel:
         self._fits: dict[Kind, Calibrated] = {}
         self._learnt_from = "nothing"
         self._trainer: Trainer | None = None
+        self.former: Former | None = None
+        self._rests_at = ""  # fine-tuning waits for something other than this to be said
         self._rng = np.random.default_rng(0)
 
     def _to_device(self, model: CellModel) -> CellModel:
@@ -148,11 +160,13 @@ class LiveModel:
             For each its number (from 0) among the present classes; None for a new one.
         """
         old = self.model.classes
-        calibrated = [self.thresholds.get(old[k]) if k is not None else None for k in sources]
+        self.thresholds = _of_classes(self.thresholds, old, classes, sources)
+        if self.former is not None:
+            self.former = Former(
+                self._to_device(with_classes(self.former.model, classes, sources)),
+                _of_classes(self.former.thresholds, old, classes, sources),
+            )
         self.model = self._to_device(with_classes(self.model, classes, sources))
-        self.thresholds = {
-            name: t for name, t in zip(classes, calibrated, strict=True) if t is not None
-        }
         self._trainer = None
         if not set(range(len(old))) <= set(sources):  # without them the others score otherwise
             self._fits.clear()
@@ -295,7 +309,7 @@ class LiveModel:
     def train_step(self) -> float | None:
         """Take one fine-tuning step; None when there is nothing (more) to gain."""
         if self._trainer is None:
-            if self._said is None or not self.has_learnt:
+            if self._said is None or not self.has_learnt or self._rests_at == self._digest():
                 return None
             crops = cut_crops(
                 self._said, self._slides.values(), self.model.classes, self.model.layers.dense
@@ -337,9 +351,11 @@ class LiveModel:
         assert self._trainer is not None
         found = self._trainer.compare()
         if found.better:
+            before = dict(self.thresholds)
             self._move_thresholds(found.model, found.copy)
             trained = self._trainer.model.requires_grad_(False)
-            trained.layers = self.model.layers  # which know the held-out clicks too
+            trained.layers = copy.deepcopy(self.model.layers)  # they know the held-out clicks too
+            self.former = Former(self.model, before)
             self.model = self._to_device(trained)
             self.predictor.forget()
             self._forget()
@@ -355,6 +371,25 @@ class LiveModel:
             then, now = np.median(before.scores[mine]), np.median(after.scores[mine])
             moved = self.thresholds.get(name, DEFAULT) * now / max(then, 1e-3)
             self.thresholds[name] = float(np.clip(moved, LOWEST, HIGHEST))
+
+    def undo_promotion(self) -> bool:
+        """Answer with the model before the last promotion again; False where there is none.
+
+        The clicks since then are still to be learnt. There is no fine-tuning until something more
+        is said, as it would come to the same.
+        """
+        if self.former is None:
+            return False
+        self.former.model.head = self.model.head
+        self.model, self.thresholds = self.former.model, self.former.thresholds
+        self.former, self._trainer = None, None
+        self.predictor.forget()
+        self._forget()
+        self._fits.clear()
+        self._learnt_from = "a promotion that was taken back"
+        self._rests_at = self._digest()
+        self.revision += 1
+        return True
 
     # ---- answers
 
@@ -441,8 +476,23 @@ class LiveModel:
             "revision": self.revision,
             "calibrated": self.thresholds,
             "learnt_from": self._learnt_from,
+            "rests_at": self._rests_at,
         }
         self.model.save(path, {**card, **learnt})
+
+    def save_former(self, path: Path) -> None:
+        """Write the model before the last promotion, or leave no file where there is none."""
+        if self.former is not None:
+            self.former.model.save(path, {"calibrated": self.former.thresholds})
+        else:
+            for part in (path, path.with_suffix(".json")):
+                part.unlink(missing_ok=True)
+
+    def load_former(self, path: Path) -> None:
+        """Read the model before the last promotion, if it is of the classes of the present one."""
+        model, card = CellModel.load(path)
+        if model.classes == self.model.classes:
+            self.former = Former(self._to_device(model), dict(card.get("calibrated", {})))
 
     def load(self, path: Path) -> dict[str, Any]:
         """Read a model and answer with it; return its card."""
@@ -451,11 +501,25 @@ class LiveModel:
         self.revision = max(self.revision + 1, int(card.get("revision", 0)))
         self.thresholds = dict(card.get("calibrated", {}))
         self._learnt_from = str(card.get("learnt_from", ""))
+        self._rests_at = str(card.get("rests_at", ""))
+        self.former = None
         self.predictor.forget()
         self._forget()
         self._trainer = None
         self._fits.clear()
         return card
+
+
+def _of_classes(
+    thresholds: dict[str, float],
+    old: list[str],
+    classes: list[str],
+    sources: Sequence[int | None],
+) -> dict[str, float]:
+    """Return the thresholds of classes under their new names."""
+    named = zip(classes, sources, strict=True)
+    kept = {name: thresholds.get(old[k]) for name, k in named if k is not None}
+    return {name: t for name, t in kept.items() if t is not None}
 
 
 def _logits(vectors: NDArray[np.float32], weight: Tensor, bias: Tensor) -> NDArray[np.float32]:

@@ -3,8 +3,8 @@
 A directory ``<name>.xce`` holds ``session.sqlite`` (what was said), ``models/`` (what was learnt)
 and ``predictions/`` (a cache that may be deleted). Everything the GUI can do, a script can do with
 a `Session`. It is told in parts, each standing on the one before: its slides, its model, its
-predictions, its advice (where to click next, how good it is), its files (in and out), its numbers
-(counts, densities, indices) and its report.
+predictions, its advice (where to click next, how good it is), corrections of what it predicts, its
+files (in and out), its numbers (counts, densities, indices) and its report.
 """
 
 from napari_xce.session.advice import MATCH_RADIUS

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_xce.annotations import Annotations
-from napari_xce.annotations.records import MASK, POINT, REGION
+from napari_xce.annotations.records import ACCEPTED, MASK, POINT, REGION
 from napari_xce.errors import SessionError
 from napari_xce.evaluation.scores import Score, score_detections
 from napari_xce.predictions.detections import Detections
@@ -14,8 +15,6 @@ from napari_xce.session.suggesting import SessionSuggestions
 
 #: Distance, working pixels, within which a detection and a true cell are the same (6 um).
 MATCH_RADIUS = 12.0
-
-Points = NDArray[np.float64]
 
 
 class SessionAdvice(SessionSuggestions):
@@ -34,7 +33,8 @@ class SessionAdvice(SessionSuggestions):
         Returns
         -------
         dict of str to Score
-            By class, with 95 % intervals. Cells match within 6 um (12 working pixels).
+            By class, with 95 % intervals. Cells match within 6 um (12 working pixels). ``accepted``
+            tells how many of the true cells are accepted predictions, not clicks.
 
         Raises
         ------
@@ -56,23 +56,27 @@ class SessionAdvice(SessionSuggestions):
         true = [self._true_cells(id, regions[id]) for id in ids]
         found = [self._found_cells(id, regions[id]) for id in ids]
         scales = [np.array(self.factor(id)) for id in ids]
-        return score_detections(
-            np.concatenate([points / f for (points, _), f in zip(true, scales, strict=True)]),
-            np.concatenate([labels for _, labels in true]),
+        scores = score_detections(
+            np.concatenate([said.points / f for said, f in zip(true, scales, strict=True)]),
+            np.concatenate([said.labels for said in true]),
             np.concatenate([cells.points / f for cells, f in zip(found, scales, strict=True)]),
             np.concatenate([cells.labels for cells in found]),
             np.concatenate([cells.scores for cells in found]),
             MATCH_RADIUS,
             self.class_names,
-            truth_images=np.repeat(ids, [len(labels) for _, labels in true]),
+            truth_images=np.repeat(ids, [len(said) for said in true]),
             images=np.repeat(ids, [len(cells) for cells in found]),
         )
+        accepted = np.concatenate([s.labels[s.provenances == ACCEPTED] for s in true])
+        return {
+            name: replace(score, accepted=int((accepted == name).sum()))
+            for name, score in scores.items()
+        }
 
-    def _true_cells(self, id: str, regions: Annotations) -> tuple[Points, NDArray[np.str_]]:
-        """Return centres and classes of the cells annotated in reviewed regions of a slide."""
+    def _true_cells(self, id: str, regions: Annotations) -> Annotations:
+        """Return the cells annotated in reviewed regions of a slide."""
         said = self.store.annotations(id)
-        chosen = np.isin(said.kinds, (POINT, MASK)) & regions.cover(said.points)
-        return said.points[chosen], said.labels[chosen]
+        return said.where(np.isin(said.kinds, (POINT, MASK)) & regions.cover(said.points))
 
     def _found_cells(self, id: str, regions: Annotations) -> Detections:
         """Return the cells predicted in reviewed regions of a slide, each once."""

@@ -6,6 +6,7 @@ lets go of it after each short piece of work.
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Mapping
@@ -20,9 +21,11 @@ from napari_xce.errors import ModelError, SessionError, SlideError, XceWarning
 from napari_xce.learning.calibration import DEFAULT
 from napari_xce.learning.model import Head
 from napari_xce.predictions.cell_cache import follow_classes
-from napari_xce.predictions.live import LiveModel
+from napari_xce.predictions.live import Former, LiveModel
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.session.slides import WORKING_MPP, SessionSlides
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class SessionModel(SessionSlides):
         super().__init__(path, store)
         self._head: Head = store.get_setting("head", "yollo")
         self._live: LiveModel | None = None
+        self._former_saved: Former | None = None  # the model before the last promotion
         self._known_classes = self._names_by_id()  # as model and predictions have them
 
     @property
@@ -90,6 +94,12 @@ class SessionModel(SessionSlides):
     def _load_own(self, live: LiveModel) -> None:
         """Read the session's own model, whose classes may have changed since it was saved."""
         card = live.load(self._model_path)
+        if self._former_path.exists():
+            try:
+                live.load_former(self._former_path)
+            except ModelError as error:
+                log.warning("the last promotion cannot be taken back: %s", error)
+        self._former_saved = live.former
         numbers = card.get("class_numbers", [])
         sources = [numbers.index(id) if id in numbers else None for id in self._known_classes]
         live.set_classes(list(self._known_classes.values()), sources)
@@ -283,7 +293,33 @@ class SessionModel(SessionSlides):
             if not self.live.has_learnt:
                 raise SessionError("There is nothing to learn from: annotate a cell or two first.")
 
+    # ---- promotions
+
+    @property
+    def can_undo_promotion(self) -> bool:
+        """Whether a fine-tuned model has taken over, and the one before it is still kept."""
+        return self._live is not None and self._live.former is not None
+
+    def undo_promotion(self) -> None:
+        """Take back the last promotion: go on with the model before the fine-tuned one.
+
+        The clicks since then are learnt anew by the next ``fit``, or by the engine. There is no
+        fine-tuning until something more is said.
+
+        Raises
+        ------
+        SessionError
+            No fine-tuned model has taken over, or the last promotion was taken back already.
+        """
+        with self.lock:
+            if not self.live.undo_promotion():
+                raise SessionError("There is no fine-tuned model to take back.")
+
     # ---- files
+
+    @property
+    def _former_path(self) -> Path:
+        return self.path / "models" / "before_promotion.safetensors"
 
     @property
     def _model_path(self) -> Path:
@@ -339,6 +375,9 @@ class SessionModel(SessionSlides):
         if self._live.has_learnt:
             self._model_path.parent.mkdir(exist_ok=True)
             self._live.save(self._model_path, self._card())
+            if self._live.former is not self._former_saved:
+                self._live.save_former(self._former_path)
+                self._former_saved = self._live.former
         else:
             self._model_path.unlink(missing_ok=True)
 

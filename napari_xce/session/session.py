@@ -219,10 +219,6 @@ class Session(SessionReports):
         """
         return self.store.add_points(self._slide_id(slide), name, points)
 
-    def reject(self, points: ArrayLike, slide: str | None = None) -> list[str]:
-        """Say that there is no cell of any class at these points (N, 2), level-0 pixels."""
-        return self.store.reject(self._slide_id(slide), points)
-
     def add_mask(self, name: str, polygon: ArrayLike, slide: str | None = None) -> str:
         """Say that an area, polygon (M, 2) in level-0 pixels, is a cell of a class."""
         return self.store.add_mask(self._slide_id(slide), name, polygon)

@@ -8,7 +8,7 @@ back. GUI thread only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,18 @@ from napari.layers import Points
 from numpy.typing import NDArray
 
 from napari_xce.annotations import BACKGROUND, Annotations, Store
-from napari_xce.annotations.records import POINT, REJECTION
+from napari_xce.annotations.journal import counted
+from napari_xce.annotations.records import ACCEPTED, POINT, REJECTION
 from napari_xce.errors import XceError
 from napari_xce.viewer.compat import forgive_small_drags
+from napari_xce.viewer.detection_layer import Said
 from napari_xce.viewer.frame import mark, placement, rgba
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-DISC, CROSS = "disc", "x"  # a cell, and "not a cell"
+DISC, DIAMOND, CROSS = "disc", "diamond", "x"  # a click, an accepted cell, "not a cell"
+SYMBOLS = {POINT: DISC, ACCEPTED: DIAMOND, REJECTION: CROSS}
 SMALLEST_ON_SCREEN_PX = 12.0
 
 
@@ -66,6 +69,7 @@ class AnnotationLayer:
         self._ids: list[str] = []  # of the layer's rows, in order
         self._points = np.empty((0, 2))  # (N, 2), level-0 px: where the store has them
         self._labels: list[str] = []
+        self._accepted = np.empty(0, dtype=bool)
         self._revision = -1
         self.current = BACKGROUND
         self.layer = self._new_layer(slide_layer, diameter_px)
@@ -110,15 +114,24 @@ class AnnotationLayer:
                 self.layer.current_size = size
                 self.layer.size = size
 
-    def rejected(self) -> NDArray[np.float64]:
-        """Return the places that were rejected; float64, shape (N, 2), level-0 pixels."""
-        return self._points[[label == BACKGROUND for label in self._labels]]
+    def said(self) -> Said:
+        """Return places and classes of the clicks and rejections."""
+        return Said(self._points, self._labels)
 
-    def nearest(self, yx: tuple[float, float], radius: float) -> str | None:
-        """Return the id of the click nearest to a place, within a radius in level-0 pixels."""
+    def nearest(
+        self,
+        yx: tuple[float, float],
+        radius: float,
+        kinds: Collection[str] = (POINT, ACCEPTED, REJECTION),
+    ) -> str | None:
+        """Return the id of the click nearest to a place, within a radius in level-0 pixels.
+
+        Of the `kinds` "point" (by hand), "accepted" and "rejection" only those given count.
+        """
         if not len(self._points):
             return None
         distance = np.linalg.norm(self._points - np.asarray(yx), axis=1)
+        distance[~np.isin(self._kinds(), list(kinds))] = np.inf
         index = int(distance.argmin())
         return self._ids[index] if distance[index] <= radius else None
 
@@ -143,16 +156,18 @@ class AnnotationLayer:
         added = rows[len(kept) :]
         moved = np.flatnonzero((rows[: len(kept)] != before).any(axis=1))
 
-        def act() -> None:
-            if gone:
-                self._store.delete([self._ids[i] for i in gone])
-            if len(moved):
-                self._store.move([self._ids[kept[i]] for i in moved], rows[moved])
-            if len(added):
-                self._add(added)
-
-        if gone or len(moved) or len(added):
-            self._act(act)
+        parts: list[Callable[[], None]] = []
+        if gone:
+            parts.append(lambda: self._store.delete([self._ids[i] for i in gone]))
+        if len(moved):
+            ids = [self._ids[kept[i]] for i in moved]
+            parts.append(lambda: self._store.move(ids, rows[moved]))
+        if len(added):
+            parts.append(lambda: self._add(added))
+        if len(parts) == 1:
+            self._act(parts[0])
+        elif parts:
+            self._act(lambda: self._together("Edit clicks", parts))
 
     def _removed(self, event: Any) -> tuple[list[int], list[int]]:
         """Return the rows that went and those that stayed, as indices into what the store last
@@ -187,12 +202,21 @@ class AnnotationLayer:
         if labels == self._labels:
             return
 
-        def act() -> None:
-            for id_, old, new in zip(self._ids, self._labels, labels, strict=True):
-                if old != new:
-                    self._store.relabel([id_], new)
+        changed = np.array(labels, dtype=object) != np.array(self._labels, dtype=object)
+        ids, new = np.array(self._ids)[changed], np.array(labels)[changed]
 
-        self._act(act)
+        def relabel(label: str) -> Callable[[], None]:
+            return lambda: self._store.relabel(ids[new == label].tolist(), label)
+
+        words = f"Relabel {counted(len(ids), 'click')}"
+        parts = [relabel(label) for label in np.unique(new).tolist()]
+        self._act(lambda: self._together(words, parts))
+
+    def _together(self, words: str, parts: list[Callable[[], None]]) -> None:
+        """Do several things to the store as one action."""
+        with self._store.together(words):
+            for part in parts:
+                part()
 
     def _act(self, act: Callable[[], None]) -> None:
         """Do something to the store, and show what it then holds, also when it refused."""
@@ -210,6 +234,7 @@ class AnnotationLayer:
         self._ids = [str(id_) for id_ in stands.ids[clicks]]
         self._points = stands.points[clicks]
         self._labels = [str(label) for label in stands.labels[clicks]]
+        self._accepted = stands.provenances[clicks] == ACCEPTED
 
     def _agrees(self) -> bool:
         """Tell whether the layer shows this already, classes and colours included."""
@@ -217,13 +242,21 @@ class AnnotationLayer:
         return (
             list(features["uuid"]) == self._ids
             and list(features["class"]) == self._labels
+            and list(features["kind"]) == self._kinds()
             and np.array_equal(self.layer.data, self._points)
             and np.allclose(self.layer.face_color, self._row_colors())
         )
 
     def _features(self) -> pd.DataFrame:
-        kinds = [REJECTION if label == BACKGROUND else POINT for label in self._labels]
-        return pd.DataFrame({"class": self._labels, "uuid": self._ids, "kind": kinds}, dtype=object)
+        features = {"class": self._labels, "uuid": self._ids, "kind": self._kinds()}
+        return pd.DataFrame(features, dtype=object)
+
+    def _kinds(self) -> list[str]:
+        """Return "point", "accepted" or "rejection" for each row."""
+        return [
+            REJECTION if label == BACKGROUND else ACCEPTED if accepted else POINT
+            for label, accepted in zip(self._labels, self._accepted, strict=True)
+        ]
 
     def _row_colors(self) -> NDArray[np.float64]:
         colors = {found.name: rgba(found.color) for found in self._store.classes()}
@@ -233,7 +266,7 @@ class AnnotationLayer:
         """Give the rows the colour and symbol of their class."""
         if self._ids:
             self.layer.face_color = self._row_colors()
-            self.layer.symbol = [CROSS if label == BACKGROUND else DISC for label in self._labels]
+            self.layer.symbol = [SYMBOLS[kind] for kind in self._kinds()]
             self.layer.border_color = "white"
             self.layer.size = self.layer.current_size
 
@@ -279,4 +312,6 @@ class AnnotationLayer:
 
 def _say_keys(event: Any) -> None:
     """Put our keys into napari's footer: its own text names digits that mean classes here."""
-    event.source.help = "1-9 class · 0 background · X reject · N suggest · Ctrl+Z undo · ? help"
+    event.source.help = (
+        "1-9 class · A accept · X reject · Space step · N suggest · Ctrl+Z undo · ? help"
+    )

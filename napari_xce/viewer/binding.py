@@ -8,8 +8,7 @@ once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,11 @@ from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
 from napari_xce.viewer.annotation_layer import AnnotationLayer
 from napari_xce.viewer.area_layer import AreaLayer
+from napari_xce.viewer.corrections import Corrections
 from napari_xce.viewer.detection_layer import DetectionLayer
-from napari_xce.viewer.frame import place, placement
+from napari_xce.viewer.frame import keep_selection, place, placement
 from napari_xce.viewer.heat_layer import HeatLayer
-from napari_xce.viewer.masks_layer import MasksLayer
+from napari_xce.viewer.overlays import Overlays
 from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.region_layer import RegionLayer
 from napari_xce.viewer.view import ViewWatcher, fly_to, screen_px_per_pixel, view_box
@@ -33,11 +33,11 @@ from napari_xce.viewer.view import ViewWatcher, fly_to, screen_px_per_pixel, vie
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+    from numpy.typing import NDArray
 
     from napari_xce.session import Session
     from napari_xce.suggestions import Suggestion
 
-CELL_UM = 8.0  # usual diameter of a nucleus, where nobody said otherwise
 VIEW_SETTING = "gui.view"
 
 
@@ -85,27 +85,43 @@ class Binding:
         self.slide_layer = slide_layer
         self.hooks = hooks
         self.box: Box | None = None
-        self.visible = {"heat": True, "cells": True, "masks": True}
-        self.opacity = 0.8
         self.moved = True  # the view moved; whoever counts sets it back
         self._seen_revision = session.store.revision
-        self._at_once = False
+        self._current_id = 0  # of the class of the next click: it may be renamed, or go
         self._placed: bytes = b""
-        self._segmented: Segmented | None = None  # the latest
         self._view = ViewWatcher(viewer)
-        diameter = self.diameter_px()
-        self.heat = HeatLayer(viewer, slide_layer, session.factor(slide_id))
-        self.cells = DetectionLayer(viewer, slide_layer, diameter)
-        self.masks = MasksLayer(viewer, slide_layer)
+        self._actions = self._key_actions()
+        self._undo_actions = {key: self._actions[key] for key in keys.OF_THE_VIEWER}
+        self.overlays = Overlays(viewer, session, slide_id, slide_layer, self._adopt)
         self.pointer = PointerLayer(viewer, slide_layer)
         self.regions: RegionLayer | None = None
         self.areas: AreaLayer | None = None
         self.clicks = AnnotationLayer(
-            slide_layer, session.store, slide_id, diameter, self._annotated, hooks.error
+            slide_layer,
+            session.store,
+            slide_id,
+            session.cell_diameter(slide_id),
+            self._annotated,
+            hooks.error,
         )
-        self._actions = self._key_actions()
-        self._show_layers()
+        self.corrections = Corrections(
+            viewer,
+            session,
+            slide_id,
+            slide_layer,
+            self.overlays.cells,
+            self.clicks,
+            adopt=self._adopt,
+            on_change=self._corrected,
+            on_error=hooks.error,
+            on_note=hooks.note,
+        )
+        keys.bind(viewer, self._undo_actions)
+        keys.bind(slide_layer, self._actions)
         self.set_class(self._first_class())
+        self.overlays.show_all(self.current)
+        self._show_regions()
+        self.show_areas()
 
     # ---- what the user does
 
@@ -114,12 +130,28 @@ class Binding:
         """Name of the class of the next click."""
         return self.clicks.current
 
+    @property
+    def cells(self) -> DetectionLayer:
+        """The predicted cells as they are drawn."""
+        return self.overlays.cells
+
+    @property
+    def heat(self) -> HeatLayer:
+        """The heat as it is drawn."""
+        return self.overlays.heat
+
+    @property
+    def visible(self) -> dict[str, bool]:
+        """What the user wants to see of "heat", "cells" and "masks"."""
+        return self.overlays.visible
+
     def set_class(self, name: str) -> None:
         """Make this the class of the next click, and of the heat layer; get ready to click."""
         self.ensure_clicks()
         self.clicks.set_class(name)
+        self._current_id = next((c.id for c in self.session.classes if c.name == name), 0)
         self.viewer.layers.selection.active = self.clicks.layer
-        self._show_heat()
+        self.overlays.show_heat(self.current)
         self.hooks.class_chosen(name)
 
     def ensure_clicks(self) -> None:
@@ -128,44 +160,52 @@ class Binding:
         if layer not in self.viewer.layers:
             self.viewer.layers.append(layer)
             layer.visible = True
-            keys.bind(layer, self._actions)
+            self._adopt(layer)
         if str(layer.mode) == "pan_zoom":
             layer.mode = "add"
 
     def undo(self) -> None:
         """Take back the last thing said, and say in words what it was."""
-        words = self.session.undo()
-        self.hooks.note(f"Undone: {words}" if words else "Nothing to undo")
-        self._annotated()
+        self._step_back_or_forth(self.session.undo, "Undone", "Nothing to undo")
 
     def redo(self) -> None:
         """Say again what was undone last."""
-        words = self.session.redo()
-        self.hooks.note(f"Done again: {words}" if words else "Nothing to redo")
-        self._annotated()
+        self._step_back_or_forth(self.session.redo, "Done again", "Nothing to redo")
 
-    def reject_under_cursor(self) -> None:
-        """Reject the predicted cell under the cursor; a click of the user's own there is taken away
-        instead.
-        """
-        y, x = self.slide_layer.world_to_data(self.viewer.cursor.position)[-2:]
-        own = self.clicks.nearest((y, x), self.diameter_px() / 4)
-        index = self.cells.nearest((y, x))
+    def _step_back_or_forth(self, step: Callable[[], str | None], done: str, nothing: str) -> None:
         try:
-            if own is not None:
-                self.session.store.delete([own])
-            elif index is not None:
-                self.session.store.reject(self.slide_id, self.cells.cells.points[[index]])
-            else:
-                self.hooks.note("No predicted cell under the cursor")
-                return
+            words = step()
         except XceError as error:
             self.hooks.error(str(error))
-        self._at_once = True
-        self._annotated()
+            return
+        if words is None:
+            self.corrections.caption.brief(nothing)
+            self.hooks.note(nothing)
+            return
+        places = self.session.store.places_restored()
+        self._corrected()
+        self.corrections.undone(places.get(self.slide_id))
+        told = f"{done}: {words}{self._whereabouts(places)}"
+        self.corrections.caption.brief(told)
+        self.hooks.note(told)
+
+    def _whereabouts(self, places: dict[str, NDArray[np.float64]]) -> str:
+        """Say where something changed if it cannot be seen; the camera stays where it is."""
+        if not places or self.box is None:
+            return ""
+        here = places.get(self.slide_id)
+        if here is None:
+            return " (on another slide)"
+        seen = (here >= self.box[:2]) & (here <= self.box[2:])
+        return "" if seen.all(axis=1).any() else " (outside the view)"
+
+    def step(self) -> None:
+        """Go to the next doubtful cell in view; at the first call, find out which they are."""
+        self.corrections.step(self.box)
 
     def draw_region(self) -> None:
         """Let the user draw a rectangle that they have reviewed completely."""
+        self.corrections.leave()
         if self.regions is None or self.regions.layer not in self.viewer.layers:
             self._add_regions()
         assert self.regions is not None
@@ -175,6 +215,7 @@ class Binding:
 
     def draw_area(self, mode: str) -> None:
         """Let the user draw an area to count in; `mode` is one of the areas layer's."""
+        self.corrections.leave()
         if self.areas is None or self.areas.layer not in self.viewer.layers:
             self._add_areas()
         assert self.areas is not None
@@ -187,7 +228,7 @@ class Binding:
         if self.areas is not None:
             self.areas.mirror()
         elif self.session.areas(self.slide_id):
-            with self._keep_selection():
+            with keep_selection(self.viewer):
                 self._add_areas()
 
     def look_at(self, suggestion: Suggestion) -> None:
@@ -198,25 +239,15 @@ class Binding:
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide "heat", "cells" or "masks"; a layer that was removed comes back."""
-        self.visible[what] = visible
-        layer = self._overlay(what)
-        if layer is not None:
-            layer.visible = visible
-        elif visible:
-            self._show_layers()
+        self.overlays.show(what, visible, self.current)
 
     def set_opacity(self, opacity: float) -> None:
         """Set the opacity of all three overlays, in [0, 1]."""
-        self.opacity = opacity
-        for what in self.visible:
-            layer = self._overlay(what)
-            if layer is not None:
-                layer.opacity = opacity
+        self.overlays.set_opacity(opacity)
 
     def predictions_changed(self) -> None:
         """Query the cells anew at the next tick, without waiting; after thresholds moved."""
-        self._at_once = True
-        self.cells.changed()
+        self.overlays.changed_at_once()
 
     # ---- what the owner asks
 
@@ -227,18 +258,15 @@ class Binding:
             return messages
         for message in messages:
             self._take(message)
-        self._notice_removed()
         self._follow_slide_layer()
-        self._drop_masks()
         self.clicks.reconcile()
         if self.areas is not None:
             self.areas.tick()
         if self.session.store.revision != self._seen_revision:  # a script, or an import
             self._annotated()
-        now = time.monotonic()
         self._follow_view()
-        self.heat.tick(self.box, now)
-        self._tick_cells(now)
+        self.overlays.tick(self.box, self.clicks.said(), time.monotonic())
+        self.corrections.tick()
         return messages
 
     @property
@@ -248,11 +276,7 @@ class Binding:
 
     def diameter_px(self) -> float:
         """Return the usual cell diameter, level-0 pixels."""
-        record = self.session.store.slides()[self.slide_id]
-        if record.cell_diameter_px is not None:
-            return record.cell_diameter_px
-        mpp = self.session.slides[self.slide_id].mpp
-        return CELL_UM / float(np.mean(mpp)) if mpp is not None else 2 * CELL_UM
+        return self.session.cell_diameter(self.slide_id)
 
     def size_in_words(self) -> str:
         """Return pixel size and where it comes from, and the size of the slide, in words."""
@@ -264,7 +288,7 @@ class Binding:
 
     def colors(self) -> dict[str, str]:
         """Return "#rrggbb" by class name."""
-        return {found.name: found.color for found in self.session.classes}
+        return self.overlays.colors()
 
     def save_view(self) -> None:
         """Keep the camera in the session, in the slide's own pixels."""
@@ -291,6 +315,7 @@ class Binding:
         if self.alive:
             self.save_view()
         self._view.close()
+        self.corrections.close()
         self.clicks.close()
         if self.regions is not None:
             self.regions.close()
@@ -298,83 +323,37 @@ class Binding:
         if self.areas is not None:
             self.areas.close()
             self._remove(self.areas.layer)
-        for part in (self.heat, self.cells, self.masks, self.pointer):
-            part.close()
+        self.overlays.close()
+        self.pointer.close()
         self._remove(self.clicks.layer)
         keys.unbind(self.slide_layer, self._actions)
+        keys.unbind(self.viewer, self._undo_actions)
 
     # ---- inside
 
-    def _show_layers(self) -> None:
-        """Put the layers that should be there into the viewer."""
-        if self.visible["cells"]:
-            layer = self.cells.add()
-            layer.opacity = self.opacity
-            keys.bind(layer, self._actions)
-        keys.bind(self.slide_layer, self._actions)
-        self.ensure_clicks()
-        self._show_regions()
-        self.show_areas()
-        self._show_heat()
-        self._show_masks()
-        self.viewer.layers.selection.active = self.clicks.layer
-
-    def _show_heat(self) -> None:
-        """Draw the current class's heat; nothing while there is none. Background keeps the last."""
-        last = self.heat.shown[0] if self.heat.shown is not None else None
-        name = self.current if self.current != BACKGROUND else last
-        color = self.colors().get(name) if name is not None else None
-        predictions = self.session.predictions.get(self.slide_id)
-        pyramid = predictions.heat.get(name) if predictions is not None and name else None
-        if name is None or color is None or pyramid is None:
-            self.heat.close()
-        elif self.visible["heat"] and not self.heat.draws(pyramid, name, color):
-            fresh = self.heat.layer is None
-            with self._keep_selection():
-                layer = self.heat.show(pyramid, name, color)
-            if fresh:
-                layer.opacity = self.opacity
-                keys.bind(layer, self._actions)
-
-    def _show_masks(self) -> None:
-        """Draw the latest masks, hidden ones too, so that they are right when shown again."""
-        masks, fresh = self._segmented, self.masks.layer is None
-        if masks is not None and (self.visible["masks"] or not fresh):
-            with self._keep_selection():
-                layer = self.masks.show(
-                    masks.labels, masks.names, self.colors(), masks.factor, masks.origin
-                )
-            if fresh:
-                layer.opacity = self.opacity
-                keys.bind(layer, self._actions)
-
-    def _drop_masks(self) -> None:
-        """Take the masks away when the head only detects."""
-        if self._segmented is not None and self.session.head != "unet":
-            self._segmented = None
-            self.masks.close()
-
-    @contextmanager
-    def _keep_selection(self) -> Iterator[None]:
-        """Leave the selected layer selected: napari selects every layer that is added."""
-        active = self.viewer.layers.selection.active
-        yield
-        self.viewer.layers.selection.active = active
+    def _adopt(self, layer: Layer) -> None:
+        """Give a layer of ours our keys."""
+        keys.bind(layer, self._actions)
 
     def _show_regions(self) -> None:
         """Show the reviewed regions, as soon as there are some."""
         if self.regions is not None:
             self.regions.mirror()
         elif len(self.session.store.annotations(self.slide_id).of_kind("region")):
-            with self._keep_selection():
+            with keep_selection(self.viewer):
                 self._add_regions()
 
     def _add_regions(self) -> None:
         self.regions = RegionLayer(
-            self.slide_layer, self.session.store, self.slide_id, self._drawn, self.hooks.error
+            self.slide_layer,
+            self.session.store,
+            self.slide_id,
+            self._drawn,
+            self._annotated,
+            self.hooks.error,
         )
         self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.regions.layer)
-        keys.bind(self.regions.layer, self._actions)
+        keys.bind(self.regions.layer, self._actions_on_shapes)
 
     def _add_areas(self) -> None:
         self.areas = AreaLayer(
@@ -382,7 +361,7 @@ class Binding:
         )
         self.areas.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
         self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.areas.layer)
-        keys.bind(self.areas.layer, self._actions)
+        keys.bind(self.areas.layer, self._actions_on_shapes)
 
     def _area_drawn(self) -> None:
         """Go back to clicking after an area was drawn."""
@@ -395,24 +374,30 @@ class Binding:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
         if getattr(message, "slide_id", self.slide_id) != self.slide_id:
             return
-        if isinstance(message, Painted):
-            self._show_heat()
-            self.heat.painted(message.box)
-            self.cells.changed()
-        elif isinstance(message, Segmented) and self.session.head == "unet":
-            self._segmented = message
-            self._show_masks()
+        if isinstance(message, (Painted, Segmented)):
+            self.overlays.take(message, self.current)
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
         self._seen_revision = self.session.store.revision
+        self._follow_classes()
         self.clicks.mirror()
         self._show_regions()
         self.pointer.close()
-        self._show_heat()
-        self.masks.recolor(self.colors())
-        self.cells.changed()
+        self.overlays.annotated(self.current)
         self.engine.annotations_changed()
+
+    def _corrected(self) -> None:
+        """Show what was said of a cell now, not at the next tick."""
+        self._annotated()
+        self.overlays.tick_cells(self.box, self.clicks.said(), time.monotonic())
+
+    def _follow_classes(self) -> None:
+        """Go on with the current class under its new name; with another where it is gone."""
+        names = {found.id: found.name for found in self.session.classes}
+        if names.get(self._current_id) != self.current:
+            self.clicks.layer.selected_data = set()  # or they would get the class, too
+            self.set_class(names.get(self._current_id) or self._first_class())
 
     def _drawn(self) -> None:
         """Go back to clicking after a region was drawn."""
@@ -434,34 +419,6 @@ class Binding:
         if self.box is not None:
             self.engine.set_viewport(self.slide_id, self.box)
 
-    def _tick_cells(self, now: float) -> None:
-        predictions = self.session.predictions.get(self.slide_id)
-        if predictions is None:
-            return
-        loaded = self.cells.tick(
-            self.box,
-            screen_px_per_pixel(self.viewer, self.slide_layer),
-            now,
-            store=predictions.detections,
-            thresholds=self.session.thresholds,
-            colors=self.colors(),
-            rejected=self.clicks.rejected(),
-            at_once=self._at_once,
-        )
-        if loaded:
-            self._at_once = False
-
-    def _notice_removed(self) -> None:
-        """Take a layer that the user removed for one they do not want to see."""
-        for what, part in (("heat", self.heat), ("cells", self.cells), ("masks", self.masks)):
-            if part.layer is None:
-                continue
-            if part.layer not in self.viewer.layers:
-                part.close()
-                self.visible[what] = False
-            else:
-                self.visible[what] = part.layer.visible
-
     def _follow_slide_layer(self) -> None:
         """Lie on the slide's layer also after it was given another scale or place."""
         now = b"".join(
@@ -471,17 +428,14 @@ class Binding:
         )
         if self._placed and now != self._placed:
             layers = [self.clicks.layer, self.cells.layer, self.pointer.layer]
+            layers += [self.corrections.rings.layer]
             layers += [part.layer for part in (self.regions, self.areas) if part is not None]
             for layer in layers:
                 if layer is not None:
                     place(layer, self.slide_layer)
-            self.heat.follow()
-            self._show_masks()
+            self.overlays.follow()
             self._view._note()
         self._placed = now
-
-    def _overlay(self, what: str) -> Layer | None:
-        return {"heat": self.heat, "cells": self.cells, "masks": self.masks}[what].layer
 
     def _remove(self, layer: Layer) -> None:
         if layer in self.viewer.layers:
@@ -494,22 +448,49 @@ class Binding:
 
     def _key_actions(self) -> dict[str, Callable[[], None]]:
         actions: dict[str, Callable[[], None]] = {
-            keys.SUGGEST: self.hooks.suggest,
-            keys.REJECT: self.reject_under_cursor,
+            keys.ACCEPT: lambda: self.corrections.accept(),
+            keys.REJECT: lambda: self.corrections.reject(),
+            keys.LASSO: lambda: self.corrections.draw("add_polygon_lasso"),
+            keys.RECTANGLE: lambda: self.corrections.draw("add_rectangle"),
+            keys.STEP: self.step,
+            keys.STEP_BACK: lambda: self.corrections.step_back(),
+            keys.LEAVE: lambda: self.corrections.leave(),
+            keys.SUGGEST: self._suggest_or_step,
             keys.UNDO: self.undo,
             keys.REDO: self.redo,
             keys.REDO_TOO: self.redo,
             keys.HELP: self.hooks.help,
         }
         for digit in keys.DIGITS:
-            actions[digit] = self._digit(digit)
+            actions[digit] = self._digit(digit, lambda name: self._choose_or_relabel(name))
+            actions[f"Control-{digit}"] = self._digit(
+                digit, lambda name: self.corrections.relabel(name)
+            )
         return actions
 
-    def _digit(self, digit: str) -> Callable[[], None]:
+    @property
+    def _actions_on_shapes(self) -> dict[str, Callable[[], None]]:
+        return {key: act for key, act in self._actions.items() if key not in keys.OF_SHAPES}
+
+    def _suggest_or_step(self) -> None:
+        if self.corrections.mode == "walk":
+            self.step()
+        else:
+            self.hooks.suggest()
+
+    def _choose_or_relabel(self, name: str) -> None:
+        if self.corrections.takes_digits:
+            self.corrections.relabel(name)
+        else:
+            self.set_class(name)
+
+    def _digit(self, digit: str, use: Callable[[str], None]) -> Callable[[], None]:
+        """Return what a digit key does with the name of its class."""
+
         def press() -> None:
             for found in self.session.classes:
                 if found.key == digit or (digit == "0" and found.id == 0):
-                    self.set_class(found.name)
+                    use(found.name)
                     return
             self.hooks.note(f"No class has the key {digit}")
 

@@ -9,13 +9,15 @@ napari 0.9.2 ignores in two dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_xce.annotations import BACKGROUND
 from napari_xce.predictions.detections import Box, Detections
 from napari_xce.viewer.frame import mark, placement, rgba
 
@@ -32,6 +34,13 @@ SMALLEST_CELL_PX = 3.0  # cells that take up fewer screen pixels are not drawn
 CLEAR = np.array([0.0, 0.0, 0.0, 0.0])
 
 
+class Said(NamedTuple):
+    """What was said point by point: places (N, 2), level-0 pixels, (y, x), and class names."""
+
+    points: NDArray[np.float64]
+    labels: list[str]
+
+
 class DetectionLayer:
     """Owns the ``xce: cells`` layer of one slide.
 
@@ -41,9 +50,14 @@ class DetectionLayer:
     slide_layer : napari.layers.Layer
         The layer it lies on.
     diameter_px : float
-        Usual cell diameter, level-0 pixels; drawn where a detection brings none, and the radius
-        within which a
-        rejection hides a detection at once, before the model has learnt of it.
+        Usual cell diameter, level-0 pixels; drawn where a detection brings none. What was said
+        within half of it of a detection shows at once, before the model has learnt of it: one that
+        was rejected is not drawn, one of which a class was said has its colour.
+
+    Attributes
+    ----------
+    cells : Detections
+        What is drawn, with the classes that were said.
     """
 
     def __init__(self, viewer: ViewerModel, slide_layer: Layer, diameter_px: float) -> None:
@@ -53,7 +67,8 @@ class DetectionLayer:
         self._loaded: Box | None = None
         self._dirty = True
         self._rebuilt = -np.inf
-        self.cells = Detections.empty()  # what the layer holds
+        self.cells = Detections.empty()
+        self._rejected = Detections.empty()  # would be drawn, had they not been rejected
         self.layer: Points | None = None
 
     def add(self) -> Points:
@@ -79,7 +94,7 @@ class DetectionLayer:
         store: DetectionStore,
         thresholds: Mapping[str, float],
         colors: Mapping[str, str],
-        rejected: NDArray[np.float64],
+        said: Said,
         at_once: bool = False,
     ) -> bool:
         """Load what is in view if the view left the margin, or a second after a change.
@@ -96,8 +111,8 @@ class DetectionLayer:
             Where the detections are.
         thresholds : mapping of class name to float
         colors : mapping of class name to "#rrggbb"
-        rejected : float64, shape (N, 2), level-0 pixels
-            Places the user rejected.
+        said : Said
+            Clicks and rejections.
         at_once : bool
             Do not wait for the second to pass; for what the user does, such as moving the
             threshold.
@@ -111,7 +126,7 @@ class DetectionLayer:
             return False
         if view is None or self.diameter_px * screen_px < SMALLEST_CELL_PX:
             if len(self.cells):
-                self._set(Detections.empty(), colors)
+                self._set(Detections.empty(), Detections.empty(), colors)
             self._loaded = None
             return False
         left = self._loaded is None or not _within(view, self._loaded)
@@ -120,18 +135,24 @@ class DetectionLayer:
             return False
         box = _widen(view)
         cells = store.query(box, max_count=MAX_POINTS, thresholds=dict(thresholds))
-        self._set(_away_from(cells, rejected, self.diameter_px / 2), colors)
+        told = _as_said(cells, said, self.diameter_px / 2)
+        rejected = told.labels == BACKGROUND
+        self._set(told[~rejected], cells[rejected], colors)
         self._loaded, self._dirty, self._rebuilt = box, False, now
         return True
 
-    def nearest(self, yx: tuple[float, float]) -> int | None:
-        """Return the index in ``cells`` of the drawn cell that covers this place, or None."""
-        if not len(self.cells) or self.layer is None or not self.layer.visible:
-            return None
-        distance = np.linalg.norm(self.cells.points - np.asarray(yx), axis=1)
+    def under(self, yx: tuple[float, float], rejected: bool = False) -> Detections:
+        """Return the drawn cell that covers this place (y, x), or none; of those `rejected`, the
+        one that would be drawn.
+        """
+        cells = self._rejected if rejected else self.cells
+        if not len(cells) or self.layer is None or not self.layer.visible:
+            return Detections.empty()
+        distance = np.linalg.norm(cells.points - np.asarray(yx), axis=1)
         index = int(distance.argmin())
-        radius = np.nan_to_num(self.cells.diameters[index], nan=self.diameter_px) / 2
-        return index if distance[index] <= max(radius, self.diameter_px / 2) else None
+        radius = np.nan_to_num(cells.diameters[index], nan=self.diameter_px) / 2
+        covers = distance[index] <= max(radius, self.diameter_px / 2)
+        return cells[index] if covers else Detections.empty()
 
     def close(self) -> None:
         """Take the layer out of the viewer. May be called twice."""
@@ -139,11 +160,11 @@ class DetectionLayer:
             self._viewer.layers.remove(self.layer)
         self.layer = None
 
-    def _set(self, cells: Detections, colors: Mapping[str, str]) -> None:
+    def _set(self, cells: Detections, rejected: Detections, colors: Mapping[str, str]) -> None:
         """Fill the layer."""
         layer = self.layer
         assert layer is not None
-        self.cells = cells
+        self.cells, self._rejected = cells, rejected
         layer.selected_data = set()
         layer.data = cells.points
         if len(cells):
@@ -153,7 +174,7 @@ class DetectionLayer:
         layer.editable = False  # setting data makes Points editable again
 
     def _new_layer(self) -> Points:
-        self.cells, self._loaded = Detections.empty(), None
+        self.cells, self._rejected, self._loaded = Detections.empty(), Detections.empty(), None
         layer = Points(
             np.empty((0, 2)),
             ndim=2,
@@ -184,12 +205,15 @@ def _colors(labels: NDArray[np.str_], colors: Mapping[str, str]) -> NDArray[np.f
     return table[index]  # (N, 4)
 
 
-def _away_from(cells: Detections, places: NDArray[np.float64], radius: float) -> Detections:
-    """Leave out the cells within the radius of a place."""
-    if not len(places) or not len(cells):
+def _as_said(cells: Detections, said: Said, radius: float) -> Detections:
+    """Return the cells with the class that was said within the radius, level-0 pixels."""
+    if not len(said.points) or not len(cells):
         return cells
-    distance, _ = cKDTree(places).query(cells.points)
-    return cells[distance > radius]
+    distance, nearest = cKDTree(said.points).query(cells.points, distance_upper_bound=radius)
+    labels = cells.labels.astype(object)
+    there = np.isfinite(distance)
+    labels[there] = np.array(said.labels, dtype=object)[nearest[there]]
+    return replace(cells, labels=labels)
 
 
 def _widen(box: Box) -> Box:

@@ -4,12 +4,15 @@ only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.transforms import Affine
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Layer
 
 KEY = "napari-xce"  # our entry in ``layer.metadata``
@@ -59,6 +62,14 @@ def place(
     """Move an existing layer to where :func:`placement` would put a new one."""
     for name, value in placement(slide_layer, scale, translate).items():
         setattr(layer, name, value)
+
+
+@contextmanager
+def keep_selection(viewer: ViewerModel) -> Iterator[None]:
+    """Leave the selected layer selected: napari selects every layer that is added."""
+    active = viewer.layers.selection.active
+    yield
+    viewer.layers.selection.active = active
 
 
 def mark(layer: Layer, role: str, **more: Any) -> None:

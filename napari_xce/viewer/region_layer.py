@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,9 @@ class RegionLayer:
     store : Store
     slide_id : str
     on_drawn : callable
-        Called after the user drew or deleted a region.
+        Called after the user drew a region.
+    on_edited : callable
+        Called after the user moved, reshaped or deleted regions.
     on_error : callable
         Called with the sentence when the store refused.
     """
@@ -40,11 +42,13 @@ class RegionLayer:
         store: Store,
         slide_id: str,
         on_drawn: Callable[[], None],
+        on_edited: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._store = store
         self._slide_id = slide_id
         self._on_drawn = on_drawn
+        self._on_edited = on_edited
         self._on_error = on_error
         self._mirroring = False
         self._ids: list[str] = []
@@ -68,7 +72,7 @@ class RegionLayer:
         self._revision = self._store.revision
         stands = self._store.annotations(self._slide_id).of_kind(REGION)
         ids = [str(id_) for id_ in stands.ids]
-        if ids == self._ids and len(self.layer.data) == len(ids):
+        if ids == self._ids and _equal(self.layer.data, stands.polygons):
             return
         self._ids = ids
         self._mirroring = True
@@ -93,7 +97,7 @@ class RegionLayer:
             if action == "removed":
                 self._store.delete([self._ids[int(i)] for i in event.data_indices])
             elif action == "changed":
-                self._replace([int(i) for i in event.data_indices])
+                self._reshape([int(i) for i in event.data_indices])
             else:
                 for vertices in self.layer.data[len(self._ids) :]:
                     self._review(vertices)
@@ -102,16 +106,22 @@ class RegionLayer:
         self._ids = []  # whatever was drawn: show what the store made of it
         self._revision = -1
         self.mirror()
-        self._on_drawn()
+        if action == "added":
+            self._on_drawn()
+        else:
+            self._on_edited()
 
-    def _replace(self, indices: list[int]) -> None:
-        """Put a dragged or reshaped region in the place of the old one."""
-        aside = self._store.annotations(self._slide_id).regions(set_aside=True).ids
-        for index in indices:
-            self._store.delete([self._ids[index]])
-            self._review(self.layer.data[index], self._ids[index] in aside)
+    def _reshape(self, indices: list[int]) -> None:
+        """Give dragged or reshaped regions their new outlines, in one action."""
+        outlines = [np.asarray(self.layer.data[index], dtype=float) for index in indices]
+        self._store.reshape([self._ids[index] for index in indices], outlines)
 
-    def _review(self, vertices: Any, set_aside: bool = False) -> None:
+    def _review(self, vertices: Any) -> None:
         vertices = np.asarray(vertices, dtype=float)  # (M, 2)
         if (np.ptp(vertices, axis=0) >= SMALLEST_PX).all():
-            self._store.review(self._slide_id, vertices, set_aside)
+            self._store.review(self._slide_id, vertices)
+
+
+def _equal(shapes: Sequence[Any], polygons: Sequence[Any]) -> bool:
+    """Tell whether the shapes (M, 2) drawn are these polygons."""
+    return len(shapes) == len(polygons) and all(map(np.array_equal, shapes, polygons))

@@ -5,9 +5,11 @@ Uses only what napari 0.9 makes public: ``viewer.scene.camera`` and ``viewer.can
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 CELL_ON_SCREEN_PX = 36.0  # how large a cell is shown when the view flies to one
+
+SMALLEST_JUDGED_PX = 12.0  # a cell that is smaller on screen cannot be judged
 
 
 def view_box(viewer: ViewerModel, slide_layer: Layer) -> Box | None:
@@ -61,11 +65,39 @@ def fly_to(
     jump about.
     """
     camera = viewer.scene.camera
-    world = slide_layer.data_to_world(yx)
-    camera.center = (*camera.center[:-2], *world[-2:])
+    _center_on(viewer, slide_layer, yx)
     on_screen = diameter_px * screen_px_per_pixel(viewer, slide_layer)
     if not CELL_ON_SCREEN_PX / 2 <= on_screen <= CELL_ON_SCREEN_PX * 3:
         camera.zoom *= CELL_ON_SCREEN_PX / on_screen
+
+
+def bring_into_view(
+    viewer: ViewerModel, slide_layer: Layer, yx: tuple[float, float], diameter_px: float
+) -> None:
+    """Fly to a place (y, x), level-0 pixels, unless it is comfortably in view: away from the edge
+    of the canvas, and large enough to be judged.
+    """
+    box = view_box(viewer, slide_layer)
+    small = diameter_px * screen_px_per_pixel(viewer, slide_layer) < SMALLEST_JUDGED_PX
+    if small or box is None:
+        fly_to(viewer, slide_layer, yx, diameter_px)
+    elif not _is_comfortable(yx, box, level0_shape(slide_layer), diameter_px):
+        _center_on(viewer, slide_layer, yx)
+
+
+def _is_comfortable(yx: tuple[float, float], box: Box, shape: tuple[int, int], room: float) -> bool:
+    """Tell whether a place is away from the edges of a view; the slide's own border is no edge."""
+    return all(
+        (low <= 0 or at >= low + min(room, (high - low) / 8))
+        and (high >= end - 1 or at <= high - min(room, (high - low) / 8))
+        and low <= at <= high
+        for at, low, high, end in zip(yx, box[:2], box[2:], shape, strict=True)
+    )
+
+
+def _center_on(viewer: ViewerModel, slide_layer: Layer, yx: tuple[float, float]) -> None:
+    camera = viewer.scene.camera
+    camera.center = (*camera.center[:-2], *slide_layer.data_to_world(yx)[-2:])
 
 
 class ViewWatcher:
@@ -95,3 +127,46 @@ class ViewWatcher:
 
     def _note(self, event: Any = None) -> None:
         self._changed = True
+
+
+class MouseWatcher:
+    """Knows which place of the slide the mouse is over, also after the view moved under it, when
+    napari's own cursor is still where it was.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    slide_layer : napari.layers.Layer
+    on_move : callable
+        Called after each move of the mouse over the canvas.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, slide_layer: Layer, on_move: Callable[[], None]
+    ) -> None:
+        self._viewer = viewer
+        self._slide_layer = slide_layer
+        self._on_move = on_move
+        self._at: NDArray[np.float64] | None = None  # canvas pixels, (x, y)
+        viewer.mouse_move_callbacks.append(self._moved)
+
+    def place(self) -> tuple[float, float] | None:
+        """Return the place (y, x), level-0 pixels; None before the mouse was over the canvas."""
+        if self._at is None:
+            return None
+        camera = self._viewer.scene.camera
+        from_center = self._at[::-1] - np.asarray(self._viewer.canvas.size) / 2  # (y, x)
+        down, right = camera.orientation2d
+        from_center = from_center * (1 if down == "down" else -1, 1 if right == "right" else -1)
+        world = np.asarray(camera.center[-2:]) + from_center / camera.zoom
+        y, x = self._slide_layer.world_to_data(world)[-2:]
+        return float(y), float(x)
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+        if self._moved in self._viewer.mouse_move_callbacks:
+            self._viewer.mouse_move_callbacks.remove(self._moved)
+
+    def _moved(self, viewer: ViewerModel, event: Any) -> None:
+        self._at = np.array(event.pos, dtype=float)
+        self._on_move()

@@ -115,6 +115,13 @@ class Annotator:
         if self.binding is not None and self.binding.current == name:
             self.binding.set_class(kept)
 
+    def merge_class(self, name: str, into: str) -> None:
+        """Make a class part of another one, which is then the class of the next click."""
+        assert self.session is not None
+        self.session.merge_class(name, into)
+        if self.binding is not None and self.binding.current == name:
+            self.binding.set_class(into)
+
     def delete_class(self, name: str) -> None:
         """Delete a class with its clicks; the next one is the class of the next click."""
         assert self.session is not None

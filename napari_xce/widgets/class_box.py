@@ -12,13 +12,14 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QHeaderView,
+    QMenu,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
 )
 
 from napari_xce.annotations import CellClass
-from napari_xce.widgets.section import Section, button, small_text, swatch
+from napari_xce.widgets.section import Section, button, menu_button, small_text, swatch
 
 COLOR, NAME, KEY, CLICKS = range(4)
 ROW_PX = 24
@@ -35,6 +36,7 @@ class ClassBox(Section):
     renamed = Signal(str, str)
     rekeyed = Signal(str, str)  # class, digit or ""
     recolored = Signal(str, str)  # class, "#rrggbb"
+    merged = Signal(str, str)  # class, and the one that it becomes part of
     deleted = Signal(str)
     edited = Signal()  # typing is over
 
@@ -48,10 +50,14 @@ class ClassBox(Section):
         self.rows.addWidget(self.empty)
         self.add = button("Add &class", "Add a class of cells", self.added.emit)
         self.recolor = button("Colour…", "Change the colour of the class", self._pick_color)
+        self.merge = menu_button(
+            "Merge…", "Make the class part of another one (Ctrl+Z parts them again)", QMenu(self)
+        )
+        self.merge.menu().aboutToShow.connect(self._list_others)
         self.delete = button(
             "Delete", "Delete the class and its clicks (Ctrl+Z brings them back)", self._delete
         )
-        self.add_row(self.add, self.recolor, self.delete)
+        self.add_row(self.add, self.recolor, self.merge, self.delete)
 
     def show_classes(
         self, classes: Sequence[CellClass], clicks: Mapping[str, int], current: str | None
@@ -78,6 +84,7 @@ class ClassBox(Section):
         self.add.setEnabled(bool(ordered))
         self.recolor.setEnabled(bool(ordered))
         self.delete.setEnabled(own)
+        self.merge.setEnabled(own and len(ordered) > 2)
 
     def current(self) -> str | None:
         """Return the name of the chosen row."""
@@ -164,6 +171,17 @@ class ClassBox(Section):
         color = QColorDialog.getColor(QColor(old), self, f"Colour of {name}")
         if color.isValid():
             self.recolored.emit(name, color.name())
+
+    def _list_others(self) -> None:
+        """Offer the classes that the chosen one can become part of."""
+        menu, name = self.merge.menu(), self.current()
+        menu.clear()
+        for found in self._classes:
+            if found.id != 0 and found.name != name:
+                action = menu.addAction(swatch(found.color), f"Merge {name} into {found.name}")
+                action.triggered.connect(
+                    lambda checked=False, into=found.name: self.merged.emit(name, into)
+                )
 
     def _delete(self) -> None:
         name = self.current()

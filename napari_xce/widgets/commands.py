@@ -23,6 +23,11 @@ def suggest_next(viewer: napari.Viewer) -> None:
     _dock(viewer).suggest_next()
 
 
+def step_through(viewer: napari.Viewer) -> None:
+    """Go to the next doubtful cell in view."""
+    _dock(viewer).step()
+
+
 def export_cells(viewer: napari.Viewer) -> None:
     """Ask where to, and export the cells."""
     dock = _dock(viewer)

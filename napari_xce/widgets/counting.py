@@ -108,9 +108,18 @@ def _percent(share: float) -> str:
 
 
 def accuracy_in_words(scores: Mapping[str, Score]) -> str:
-    """Return one line a class: F1 with its 95 % interval, precision and recall."""
-    return "\n".join(
+    """Return one line a class: F1 with its 95 % interval, precision and recall; and a last line
+    where true cells are accepted predictions.
+    """
+    lines = [
         f"{name}: F1 {score.f1:.2f} ({score.f1_interval[0]:.2f} to {score.f1_interval[1]:.2f}), "
         f"precision {score.precision:.2f}, recall {score.recall:.2f}"
         for name, score in scores.items()
-    )
+    ]
+    accepted = sum(score.accepted for score in scores.values())
+    if accepted:
+        true = sum(s.true_positives + s.false_negatives for s in scores.values())
+        lines.append(
+            f"{accepted} of the {true} true cells are accepted predictions: that flatters the model"
+        )
+    return "\n".join(lines)

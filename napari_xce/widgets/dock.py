@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary, ref
 
 from napari.utils.notifications import show_info
@@ -94,6 +94,13 @@ class AnnotatorDock(Face):
         self.suggest.show_reason("Looking for the place where a click helps most…")
         annotator.engine.suggest(annotator.binding.slide_id, 1, annotator.binding.box)
 
+    def step(self) -> None:
+        """Go to the next doubtful cell in view."""
+        if self.annotator.binding is None:
+            self.show_note("Choose a slide first")
+        else:
+            self.annotator.binding.step()
+
     def toggle_learning(self) -> None:
         """Learn, or pause."""
         self._learn(not self.annotator.learning)
@@ -162,6 +169,7 @@ class AnnotatorDock(Face):
         if self._recount and time.monotonic() > self._count_at:
             self._show_counts()
         self._show_visible()
+        self._show_mode()
         self._show_step()
 
     def _messages(self) -> list[Message]:
@@ -189,9 +197,11 @@ class AnnotatorDock(Face):
         self.classes.renamed.connect(self._rename_class)
         self.classes.rekeyed.connect(self._rekey_class)
         self.classes.recolored.connect(self._recolor_class)
+        self.classes.merged.connect(self._merge_class)
         self.classes.deleted.connect(self._delete_class)
         self.learn.learn.connect(self._learn)
         self.learn.head_chosen.connect(self._set_head)
+        self.learn.promotion_undone.connect(self._undo_promotion)
         self.show_box.toggled.connect(self._show_overlay)
         self.show_box.opacity_moved.connect(self._set_opacity)
         self.show_box.threshold_moved.connect(self._set_threshold)
@@ -202,6 +212,12 @@ class AnnotatorDock(Face):
         self.suggest.suggest.connect(self.suggest_next)
         self.suggest.review.connect(self._draw_region)
         self.suggest.measure.connect(self._measure)
+        self.correct.step.connect(self.step)
+        self.correct.lasso.connect(lambda: self._draw_around("add_polygon_lasso"))
+        self.correct.rectangle.connect(lambda: self._draw_around("add_rectangle"))
+        self.correct.accept.connect(lambda: self._correct("accept"))
+        self.correct.reject.connect(lambda: self._correct("reject"))
+        self.correct.leave.connect(lambda: self._correct("leave"))
         self.export.exported.connect(self._export)
         self.export.imported.connect(self._import)
         self.export.cells_imported.connect(self.numbers.import_cells)
@@ -278,6 +294,9 @@ class AnnotatorDock(Face):
     def _rename_class(self, name: str, new: str) -> None:
         self._change_classes(lambda: self.annotator.rename_class(name, new))
 
+    def _merge_class(self, name: str, into: str) -> None:
+        self._change_classes(lambda: self.annotator.merge_class(name, into))
+
     def _delete_class(self, name: str) -> None:
         self._change_classes(lambda: self.annotator.delete_class(name))
 
@@ -297,6 +316,11 @@ class AnnotatorDock(Face):
             return
         self._try(lambda: self.annotator.learn(on))
         self._show_step()
+
+    def _undo_promotion(self) -> None:
+        if self.annotator.engine is not None:
+            self.annotator.engine.undo_promotion()
+            self.status.plot.clear()
 
     def _set_head(self, head: str) -> None:
         engine = self.annotator.engine
@@ -347,6 +371,14 @@ class AnnotatorDock(Face):
     def _draw_region(self) -> None:
         if self.annotator.binding is not None:
             self._try(self.annotator.binding.draw_region)
+
+    def _draw_around(self, tool: Literal["add_polygon_lasso", "add_rectangle"]) -> None:
+        if self.annotator.binding is not None:
+            self.annotator.binding.corrections.draw(tool)
+
+    def _correct(self, what: Literal["accept", "reject", "leave"]) -> None:
+        if self.annotator.binding is not None:
+            getattr(self.annotator.binding.corrections, what)()
 
     def _measure(self) -> None:
         binding = self.annotator.binding

@@ -29,6 +29,7 @@ from napari_xce.viewer.binding import Hooks
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.annotator import Annotator
 from napari_xce.widgets.class_box import ClassBox
+from napari_xce.widgets.correct_box import CorrectBox
 from napari_xce.widgets.counting import NOTHING_YET, count_cells, freshness
 from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
@@ -98,6 +99,7 @@ class Face(QWidget):
         self.counts = CountsBox()
         self.measures = MeasuresBox()
         self.suggest = SuggestBox()
+        self.correct = CorrectBox()
         self.export = ExportBox()
         self.job_bar = JobBar()
         pinned, folds = QVBoxLayout(), self._build_folds()
@@ -123,6 +125,7 @@ class Face(QWidget):
         """Return the sections below the main job, in the order of work."""
         return [
             self.suggest,
+            self.correct,
             self.show_box,
             self.counts,
             self.measures,
@@ -265,6 +268,10 @@ class Face(QWidget):
                 self.annotator.binding.moved = False
                 self._recount = True
 
+    def _show_mode(self) -> None:
+        binding = self.annotator.binding
+        self.correct.show_mode(binding.corrections.mode if binding is not None else "")
+
     def _show_step(self) -> None:
         """Say in one line what to do next."""
         annotator = self.annotator
@@ -272,6 +279,8 @@ class Face(QWidget):
         self.learn.show_state(annotator.learning, ready=len(stands) > 0)
         for fold in self._folds():
             fold.body.setEnabled(annotator.binding is not None)
+        session = annotator.session
+        self.learn.show_promoted(session is not None and session.can_undo_promotion)
         words = next_step(annotator, len(stands), self._learnt)
         if words != self.hint.text():
             self.hint.setText(words)

@@ -15,9 +15,16 @@ HELP = """
 <tr><td><b>click</b></td><td>a cell of the current class (a tiny drag is still a click)</td></tr>
 <tr><td><b>1 … 9</b></td><td>switch to the class with that key</td></tr>
 <tr><td><b>0</b></td><td>background: click what is not a cell of any class</td></tr>
-<tr><td><b>X</b></td><td>reject the predicted cell under the cursor, or delete your click</td></tr>
+<tr><td><b>A</b></td><td>accept the predicted cell under the cursor</td></tr>
+<tr><td><b>X</b></td><td>reject it: no cell of any class; on your own click, delete that</td></tr>
+<tr><td><b>Ctrl+1 … 9</b></td><td>it is of another class</td></tr>
+<tr><td><b>Space</b></td><td>step through the predicted cells in view, the most doubtful first:
+<b>A</b> yes, <b>X</b> no, <b>1 … 9</b> another class, <b>Space</b> or <b>N</b> skip, <b>B</b> back,
+<b>Esc</b> end</td></tr>
+<tr><td><b>L</b>, <b>R</b></td><td>draw a lasso or a rectangle, then <b>A</b>, <b>X</b> or
+<b>1 … 9</b> for all cells in it</td></tr>
 <tr><td><b>N</b></td><td>suggest where to click next</td></tr>
-<tr><td><b>Ctrl+Z</b></td><td>undo, without limit, also after reopening</td></tr>
+<tr><td><b>Ctrl+Z</b></td><td>undo anything you said, without limit, also after reopening</td></tr>
 <tr><td><b>Ctrl+Shift+Z</b></td><td>redo</td></tr>
 <tr><td><b>S</b>, <b>P</b></td><td>select and move clicks; back to adding</td></tr>
 <tr><td><b>F6</b></td><td>from the canvas to the dock and back; Tab goes through the dock</td></tr>
@@ -42,4 +49,4 @@ def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
         return "2. Press Learn. Then go on clicking: it follows."
     if learnt:
         return "3. Learnt. Click where it is wrong, X on false ones, N for where to look."
-    return "3. Click missed cells, press X on false ones, N for where to look."
+    return "3. Click missed cells, press X on false ones, Space to step through the doubtful ones."

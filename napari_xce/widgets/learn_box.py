@@ -18,6 +18,7 @@ class LearnBox(Section):
 
     learn = Signal(bool)  # True: learn, False: pause
     head_chosen = Signal(str)  # "yollo" or "unet"
+    promotion_undone = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -31,7 +32,14 @@ class LearnBox(Section):
         for head, words in HEADS.items():
             self.head.addItem(words, head)
         self.head.activated.connect(lambda index: self.head_chosen.emit(self.head.itemData(index)))
-        self.add_row(self.toggle, self.head, stretch=0)
+        self.take_back = button(
+            "↶ Tuned",
+            "A fine-tuned model has taken over. Go on with the one before it; your clicks stay, "
+            "and it is tuned again when you click more",
+            self.promotion_undone.emit,
+        )
+        self.take_back.setVisible(False)
+        self.add_row(self.toggle, self.head, self.take_back, stretch=0)
         self.show_state(learning=False, ready=False)
 
     def show_state(self, learning: bool, ready: bool) -> None:
@@ -49,6 +57,10 @@ class LearnBox(Section):
             if ready
             else "Click a few cells first"
         )
+
+    def show_promoted(self, promoted: bool) -> None:
+        """Show whether there is a promotion to take back."""
+        self.take_back.setVisible(promoted)
 
     def show_head(self, head: str) -> None:
         """Show which head is in use."""

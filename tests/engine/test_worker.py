@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from napari_xce.engine.messages import (
     SetViewport,
     Suggest,
     SuggestionsReady,
+    UndoPromotion,
 )
 from napari_xce.engine.worker import Worker
 from napari_xce.errors import SessionError
+from napari_xce.learning.trainer import Trainer
 from napari_xce.predictions.live import Trial
 from napari_xce.session import Session
 from napari_xce.slides.synthetic import SyntheticSlide
@@ -137,6 +140,27 @@ def test_failed_save_does_not_end_training(
         worker.work()
     assert worker.status().steps == 2
     assert [m.message for m in told if isinstance(m, Failed)] == ["The disk is full. Make room."]
+
+
+def test_promotion_is_taken_back_on_request(
+    worker: Worker, session: Session, told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.obey(UndoPromotion())
+    assert ["no fine-tuned model" in m.message for m in told if isinstance(m, Failed)] == [True]
+    worker.work()
+    with monkeypatch.context() as patch:
+        compare = Trainer.compare
+        patch.setattr(Trainer, "compare", lambda trainer: replace(compare(trainer), better=True))
+        session.live.train_step()
+        session.live.try_promotion()
+    assert session.can_undo_promotion
+    worker.obey(UndoPromotion())
+    assert not session.can_undo_promotion
+    assert [m for m in told if isinstance(m, ModelReady)][-1].revision == session.model_revision
+    for _ in range(4):
+        worker.work()
+    assert session.live.is_current
+    assert worker.status().steps == 0
 
 
 def _promote_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,12 @@ def test_accuracy_is_said_with_its_interval() -> None:
     )
 
 
+def test_accuracy_on_accepted_predictions_is_said_to_flatter() -> None:
+    score = Score(0.9, 0.8, 0.847, 36, 4, 9, f1_interval=(0.78, 0.91), accepted=30)
+    last = accuracy_in_words({"tumour": score}).splitlines()[-1]
+    assert last.startswith("30 of the 45 true cells are accepted predictions")
+
+
 def test_unknown_pixel_size_is_asked_for_once(window: Any) -> None:
     slide = Slide.from_array(np.zeros((400, 500, 3), np.uint8), name="unknown")
     layer = window.show(slide)

@@ -270,6 +270,59 @@ def test_promotion_answers_with_the_copy_and_looks_anew(live, monkeypatch):
     assert found_of(predict_all(live).above(live.thresholds), "blue", BLUE)[0] > 0.7
 
 
+def promote(live, monkeypatch):
+    """Let one step be promoted."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "compare", lambda *_: compared(True))
+        live.train_step()
+        assert live.try_promotion().promoted
+
+
+def test_promotion_taken_back_answers_as_before(live, monkeypatch):
+    teach(live, many_clicks())
+    before, thresholds = predict_all(live), dict(live.thresholds)
+    promote(live, monkeypatch)
+    revision = live.revision
+    assert live.undo_promotion()
+    assert live.revision > revision
+    assert live.thresholds == thresholds
+    after = predict_all(live)
+    np.testing.assert_array_equal(after.points, before.points)
+    np.testing.assert_allclose(after.scores, before.scores, atol=1e-6)
+    assert not live.undo_promotion()  # there is no other before it
+
+
+def test_clicks_since_a_promotion_are_learnt_after_it_was_taken_back(live, monkeypatch):
+    teach(live, said(*clicks("blue", BLUE)))
+    promote(live, monkeypatch)
+    teach(live, many_clicks())
+    live.undo_promotion()
+    assert not live.is_current
+    teach(live, many_clicks())
+    assert found_of(predict_all(live).above(live.thresholds), "brown", BROWNS)[0] > 0.5
+
+
+def test_no_fine_tuning_after_a_promotion_was_taken_back_until_more_is_said(live, monkeypatch):
+    teach(live, said(*clicks("blue", BLUE)))
+    promote(live, monkeypatch)
+    live.undo_promotion()
+    teach(live, said(*clicks("blue", BLUE)))
+    assert live.train_step() is None
+    teach(live, many_clicks())
+    assert live.train_step() is not None
+
+
+def test_model_before_a_promotion_follows_the_classes(live, monkeypatch):
+    teach(live, many_clicks())
+    threshold = live.thresholds["brown"]
+    promote(live, monkeypatch)
+    live.set_classes(["azure", "red", "brown"], [0, None, 1])
+    live.undo_promotion()
+    assert live.model.classes == ["azure", "red", "brown"]
+    assert live.thresholds["brown"] == threshold
+    assert set(predict_all(live).labels) == {"azure", "brown"}
+
+
 def test_copy_that_is_not_better_changes_nothing(live, monkeypatch):
     teach(live, many_clicks())
     before, revision, thresholds = live.model, live.revision, dict(live.thresholds)

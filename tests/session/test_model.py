@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import napari_xce as xce
+from napari_xce.learning.trainer import Trainer
 from napari_xce.session import Session
 from napari_xce.slides.synthetic import SyntheticSlide
 
@@ -218,3 +220,53 @@ def test_grey_slide_without_cells_answers_with_few(session: Session) -> None:
     session.annotate("tumour", [[100, 100]])
     session.fit(seconds=0)
     session.predict()  # nothing to find; it must only not fail
+
+
+# ---- promotions
+
+
+def _promote(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take one step of fine-tuning, and let its copy take over."""
+    with monkeypatch.context() as patch:
+        compare = Trainer.compare
+        patch.setattr(Trainer, "compare", lambda trainer: replace(compare(trainer), better=True))
+        session.live.train_step()
+        assert session.live.try_promotion().promoted
+
+
+def test_promotion_is_taken_back_also_after_reopening(
+    predicted: Session, session_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = predicted.predict()
+    assert not predicted.can_undo_promotion
+    with pytest.raises(xce.SessionError, match="no fine-tuned model"):
+        predicted.undo_promotion()
+    _promote(predicted, monkeypatch)
+    assert predicted.can_undo_promotion
+    predicted.close()
+    with Session.open(session_dir) as again:
+        again.add_slide(make_slide())
+        again.fit(seconds=0)
+        assert again.can_undo_promotion
+        again.undo_promotion()
+        assert not again.can_undo_promotion
+        cells = again.predict()
+        np.testing.assert_array_equal(cells.points, before.points)
+        np.testing.assert_allclose(cells.scores, before.scores, atol=1e-4)
+        assert again.fit(seconds=5).steps == 0  # it would come to the same
+    with Session.open(session_dir) as again:
+        again.add_slide(make_slide())
+        assert again.fit(seconds=5).steps == 0
+        assert not again.can_undo_promotion
+
+
+def test_damaged_former_model_takes_nothing_down(
+    predicted: Session, session_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _promote(predicted, monkeypatch)
+    predicted.close()
+    (session_dir / "models" / "before_promotion.safetensors").write_bytes(b"nonsense")
+    with Session.open(session_dir) as again:
+        again.add_slide(make_slide())
+        assert len(again.predict()) > 0
+        assert not again.can_undo_promotion

@@ -63,7 +63,7 @@ def test_next_click_takes_class_colour_and_symbol(clicks: AnnotationLayer, store
     assert stands.kinds.tolist() == ["point", "point", "rejection"]
     assert [str(s) for s in clicks.layer.symbol] == ["disc", "disc", "x"]
     np.testing.assert_allclose(clicks.layer.face_color[1, :3], (0x56 / 255, 0xB4 / 255, 0xE9 / 255))
-    np.testing.assert_allclose(clicks.rejected(), [[200, 200]])
+    assert clicks.said().labels == ["lymphocyte", "tumour", BACKGROUND]
 
 
 def test_moved_and_deleted_points_reach_the_store(clicks: AnnotationLayer, store: Store) -> None:
@@ -134,6 +134,49 @@ def test_class_typed_into_the_features_table_is_taken_over(
     features.loc[0, "class"] = "tumour"
     clicks.layer.features = features
     assert store.annotations().labels.tolist() == ["tumour", "lymphocyte"]
+
+
+def test_classes_typed_for_several_points_are_one_action(
+    clicks: AnnotationLayer, store: Store
+) -> None:
+    clicks.layer.add([[10, 20], [90, 90], [50, 50]])
+    features = clicks.layer.features.copy()
+    features["class"] = ["tumour", BACKGROUND, "lymphocyte"]
+    clicks.layer.features = features
+    assert store.annotations().labels.tolist() == ["tumour", BACKGROUND, "lymphocyte"]
+    assert store.undo() == "Relabel 2 clicks"
+    assert store.annotations().labels.tolist() == ["lymphocyte"] * 3
+
+
+def test_layer_data_set_anew_is_one_action(clicks: AnnotationLayer, store: Store) -> None:
+    clicks.layer.add([[10, 20], [90, 90]])
+    clicks.layer.data = [[15, 25], [90, 90], [50, 60]]
+    assert store.annotations().points.tolist() == [[15, 25], [90, 90], [50, 60]]
+    assert store.undo() == "Edit clicks"
+    clicks.mirror()
+    assert clicks.layer.data.tolist() == [[10, 20], [90, 90]]
+
+
+def test_several_selected_points_are_deleted_in_one_action(
+    clicks: AnnotationLayer, store: Store
+) -> None:
+    clicks.layer.add([[10, 20], [90, 90], [50, 50]])
+    clicks.layer.selected_data = {0, 2}
+    clicks.layer.remove_selected()
+    assert store.annotations().points.tolist() == [[90, 90]]
+    assert store.undo() == "Delete 2 lymphocyte points"
+
+
+def test_accepted_cell_looks_unlike_a_click(
+    clicks: AnnotationLayer, store: Store, slide_id: str
+) -> None:
+    clicks.layer.add([10, 20])
+    store.add_points(slide_id, "tumour", [[90, 90]], provenance="accepted")
+    clicks.mirror()
+    assert [str(s) for s in clicks.layer.symbol] == ["disc", "diamond"]
+    assert list(clicks.layer.features["kind"]) == ["point", "accepted"]
+    assert clicks.nearest((90, 91), 5, ["point", "rejection"]) is None
+    assert clicks.nearest((90, 91), 5) == store.annotations().ids[1]
 
 
 def test_pasted_points_are_found_at_the_next_tick(clicks: AnnotationLayer, store: Store) -> None:

@@ -12,9 +12,10 @@ from napari.layers import Image, Points
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.store import DetectionStore
 from napari_xce.viewer import detection_layer
-from napari_xce.viewer.detection_layer import DetectionLayer
+from napari_xce.viewer.detection_layer import DetectionLayer, Said
 
 COLORS = {"tumour": "#56b4e9", "stroma": "#009e73"}
+NOTHING = Said(np.empty((0, 2)), [])
 LEFT, RIGHT = (0.0, 0.0, 100.0, 100.0), (0.0, 250.0, 100.0, 350.0)
 
 
@@ -42,7 +43,7 @@ def _tick(cells: DetectionLayer, store: DetectionStore, view: Any, now: float, *
         "store": store,
         "thresholds": {},
         "colors": COLORS,
-        "rejected": np.empty((0, 2)),
+        "said": NOTHING,
     }
     return cells.tick(view, 1.0, now, **arguments | more)
 
@@ -95,7 +96,7 @@ def test_many_cells_are_capped_to_the_surest(
 
 def test_far_out_the_layer_is_empty(cells: DetectionLayer, found: DetectionStore) -> None:
     _tick(cells, found, LEFT, 0.0)
-    arguments = {"store": found, "thresholds": {}, "colors": COLORS, "rejected": np.empty((0, 2))}
+    arguments = {"store": found, "thresholds": {}, "colors": COLORS, "said": NOTHING}
     cells.tick(LEFT, 0.1, 1.0, **arguments)
     assert len(cells.layer.data) == 0
     assert _tick(cells, found, LEFT, 1.1)  # near again
@@ -103,7 +104,7 @@ def test_far_out_the_layer_is_empty(cells: DetectionLayer, found: DetectionStore
 
 
 def test_rejected_cell_is_hidden_at_once(cells: DetectionLayer, found: DetectionStore) -> None:
-    _tick(cells, found, LEFT, 0.0, rejected=np.array([[51.0, 24.0]]))
+    _tick(cells, found, LEFT, 0.0, said=Said(np.array([[51.0, 24.0]]), ["background"]))
     assert 25 not in cells.layer.data[:, 1]
     assert {15, 35} <= set(cells.layer.data[:, 1])
 
@@ -127,12 +128,29 @@ def test_hidden_layer_loads_nothing(cells: DetectionLayer, found: DetectionStore
     assert not _tick(cells, found, LEFT, 0.0)
 
 
-def test_nearest_is_the_cell_under_the_place(cells: DetectionLayer, found: DetectionStore) -> None:
+def test_under_a_place_is_the_cell_that_covers_it(
+    cells: DetectionLayer, found: DetectionStore
+) -> None:
     _tick(cells, found, LEFT, 0.0)
-    index = cells.nearest((52.0, 26.0))
-    assert index is not None
-    assert cells.cells.points[index].tolist() == [50, 25]
-    assert cells.nearest((90.0, 26.0)) is None
+    assert cells.under((52.0, 26.0)).points.tolist() == [[50, 25]]
+    assert len(cells.under((90.0, 26.0))) == 0
+
+
+def test_rejected_cell_is_still_known_by_its_place(
+    cells: DetectionLayer, found: DetectionStore
+) -> None:
+    _tick(cells, found, LEFT, 0.0, said=Said(np.array([[50.0, 25.0]]), ["background"]))
+    assert cells.under((50.0, 25.0), rejected=True).labels.tolist() == ["tumour"]
+    assert cells.under((50.0, 65.0), rejected=True).points.tolist() == []
+
+
+def test_cell_takes_the_colour_of_the_class_that_was_said(
+    cells: DetectionLayer, found: DetectionStore
+) -> None:
+    _tick(cells, found, LEFT, 0.0, said=Said(np.array([[51.0, 24.0]]), ["stroma"]))
+    assert cells.cells.labels[:5].tolist() == ["tumour", "stroma", "stroma", "stroma", "tumour"]
+    green = np.array([0x00, 0x9E, 0x73]) / 255
+    np.testing.assert_allclose(cells.layer.border_color[2, :3], green, atol=1e-6)
 
 
 def test_filling_and_emptying_again_and_again_works(

@@ -19,7 +19,14 @@ def drawn() -> list[str]:
 
 @pytest.fixture
 def regions(slide_layer: Image, store: Store, slide_id: str, drawn: list[str]) -> RegionLayer:
-    return RegionLayer(slide_layer, store, slide_id, lambda: drawn.append("drawn"), drawn.append)
+    return RegionLayer(
+        slide_layer,
+        store,
+        slide_id,
+        lambda: drawn.append("drawn"),
+        lambda: drawn.append("edited"),
+        drawn.append,
+    )
 
 
 def test_drawn_rectangle_is_a_reviewed_region(
@@ -55,3 +62,43 @@ def test_undo_takes_the_region_off_the_layer(regions: RegionLayer, store: Store)
     store.redo()
     regions.mirror()
     np.testing.assert_allclose(regions.layer.data[0], SQUARE)
+
+
+def _drag(regions: RegionLayer, *indices: int) -> None:
+    """Do what napari does when these shapes were dragged 20 pixels to the right."""
+    for index in indices:
+        regions.layer._data_view.shift(index, np.array([0, 20]))
+    regions.layer.events.data(
+        value=regions.layer.data, action="changed", data_indices=indices, vertex_indices=((),)
+    )
+
+
+def test_dragged_regions_are_one_action_and_keep_their_ids(
+    regions: RegionLayer, store: Store, drawn: list[str]
+) -> None:
+    regions.layer.add([SQUARE, SQUARE + 100], shape_type="rectangle")
+    ids = store.annotations().ids.tolist()
+    _drag(regions, 0, 1)
+    stands = store.annotations()
+    assert stands.ids.tolist() == ids
+    np.testing.assert_allclose(stands.polygons[1], SQUARE + (100, 120))
+    assert drawn == ["drawn", "edited"]
+    assert store.undo() == "Change 2 reviewed regions"
+    regions.mirror()
+    np.testing.assert_allclose(regions.layer.data[0], SQUARE)
+    store.redo()
+    regions.mirror()
+    np.testing.assert_allclose(regions.layer.data[1], SQUARE + (100, 120))
+
+
+def test_region_squeezed_to_nothing_is_put_back(
+    regions: RegionLayer, store: Store, drawn: list[str]
+) -> None:
+    regions.layer.add([SQUARE], shape_type="rectangle")
+    regions.layer._data_view.scale(0, [0.0, 1.0], center=[10, 10])
+    regions.layer.events.data(
+        value=regions.layer.data, action="changed", data_indices=(0,), vertex_indices=((),)
+    )
+    np.testing.assert_allclose(store.annotations().polygons[0], SQUARE)
+    np.testing.assert_allclose(regions.layer.data[0], SQUARE)
+    assert len(drawn) == 3  # drawn, a sentence, edited

@@ -136,7 +136,7 @@ def _session(folder: Path, count: int) -> Session:
     """Return a session on a slide that takes no memory: the same grey everywhere."""
     side = _side(count)
     levels = [
-        np.broadcast_to(np.uint8(180), (size, size, 3)) for size in (side, side // 8, side // 64)
+        np.broadcast_to(np.uint8(180), (side // down, side // down, 3)) for down in (1, 8, 32, 64)
     ]
     session = Session.create(folder / "case.xce", classes=CLASSES)
     session.add_slide(Slide.from_array(levels, mpp=0.5, name="grey"))

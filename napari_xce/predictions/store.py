@@ -7,7 +7,7 @@ lock only to pick its tiles, and waits at most for one `replace`, a few millisec
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -86,16 +86,17 @@ class DetectionStore:
             self._put(cells)
             self._match_borders(tile)
 
-    def fill(self, parts: Mapping[Tile, Detections]) -> None:
+    def fill(self, parts: Iterable[tuple[Tile, Detections]]) -> None:
         """Forget everything and set the cells of many tiles, which hold no cell twice.
 
         Parameters
         ----------
-        parts : mapping of (row, column) to Detections
+        parts : iterable of ((row, column), Detections)
+            A tile that comes twice has the later ones.
         """
         with self._lock:
             self.clear()
-            for tile, part in parts.items():
+            for tile, part in parts:
                 names, which = np.unique(part.labels, return_inverse=True)
                 codes = np.array([self._code(str(name)) for name in names], dtype=np.int16)
                 self._put(

@@ -15,7 +15,7 @@ from napari_xce.measures import Fraction, HotSpot, Measures, Place, hot_spots
 from napari_xce.measures.hotspots import RADIUS_UM
 from napari_xce.measures.measure import NO_DENSITY
 from napari_xce.predictions.detections import Detections
-from napari_xce.report.pictures import draw_crop, draw_map, draw_overview
+from napari_xce.report.pictures import Frame, draw_crop, draw_map, draw_overview
 from napari_xce.slides import Slide
 
 RESEARCH = "For research use only. Not for diagnosis or treatment."
@@ -133,9 +133,10 @@ def make_page(
         Below the title.
     """
     maps = _class_maps(cells, classes, factor, slide.shape)
-    pictures = [Picture(draw_overview(slide, areas), _overview_caption(slide, areas))]
+    frame = Frame(slide)
+    pictures = [Picture(draw_overview(frame, areas), _overview_caption(slide, areas))]
     pictures += [
-        Picture(draw_map(slide, cells, m.found, m.spots, factor), _caption(m)) for m in maps
+        Picture(draw_map(frame, cells, m.found, m.spots, factor), _caption(m)) for m in maps
     ]
     crops = [
         Picture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -12,6 +13,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from reportlab.platypus import Image as PlatypusImage
 from reportlab.platypus import (
@@ -30,6 +32,7 @@ _WIDTH, _HEIGHT = A4[0] - 2 * _MARGIN, A4[1] - 2 * _MARGIN
 _PADDING = 6  # points that reportlab's frame has around what is in it
 _GAP = 4 * mm
 _HIGHEST = 62 * mm  # of a picture
+_MOST_COLUMNS = 5  # of a table that fits half the sheet
 _GREY, _LINE = HexColor("#555555"), HexColor("#dddddd")
 # With the letters of most languages; reportlab looks for them where systems keep their fonts.
 _WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
@@ -41,7 +44,8 @@ def write_pdf(page: Page, path: str | Path) -> None:
     Notes
     -----
     What does not fit on the sheet is made smaller as a whole. Letters beyond those of Western
-    Europe need a font of the system (DejaVu, Noto or Arial); where there is none they become "?".
+    Europe need a font of the system (DejaVu, Noto or Arial); where a font lacks them they become
+    "?" or boxes.
     """
     fonts = _Fonts(_all_words(page))
     sheet = KeepInFrame(_WIDTH, _HEIGHT, _flowables(page, fonts), mode="shrink")
@@ -128,13 +132,17 @@ def _flowables(page: Page, fonts: _Fonts) -> list[Any]:
     for pictures in (page.maps, page.crops):
         if pictures:
             parts += [_row_of_pictures(pictures, fonts), Spacer(0, 2 * mm)]
-    parts.append(_two_columns(page.tables, fonts))
+    wide = [table for table in page.tables if len(table.head) > _MOST_COLUMNS]
+    for table in wide:
+        parts += [_table(table, _WIDTH, fonts), Spacer(0, 2.5 * mm)]
+    parts.append(_two_columns([t for t in page.tables if t not in wide], fonts))
     parts += [fonts.paragraph(note, 7.5, _GREY) for note in page.notes]
     return parts
 
 
 def _research(fonts: _Fonts) -> PlatypusTable:
-    made = PlatypusTable([[fonts.paragraph(RESEARCH, 8.5, bold=True)]], colWidths=[_WIDTH])
+    words = fonts.paragraph(RESEARCH, 8.5, bold=True)
+    made = PlatypusTable([[words]], colWidths=[_WIDTH], hAlign="LEFT")
     made.setStyle(
         [
             ("BACKGROUND", (0, 0), (-1, -1), HexColor("#fff4e0")),
@@ -154,7 +162,9 @@ def _row_of_pictures(pictures: tuple[Picture, ...], fonts: _Fonts) -> PlatypusTa
     captions = [fonts.paragraph(picture.caption, 7.5, _GREY) for picture in pictures]
     empty = [""] * (count - len(pictures))
     made = PlatypusTable(
-        [images + empty, captions + empty], colWidths=[width + _GAP] * (count - 1) + [width]
+        [images + empty, captions + empty],
+        colWidths=[width + _GAP] * (count - 1) + [width],
+        hAlign="LEFT",
     )
     made.setStyle(
         [
@@ -179,16 +189,17 @@ def _image(picture: Picture, width: float) -> PlatypusImage:
     return PlatypusImage(stream, across * scale, down * scale, hAlign="LEFT")
 
 
-def _two_columns(tables: tuple[Table, ...], fonts: _Fonts) -> PlatypusTable:
+def _two_columns(tables: Sequence[Table], fonts: _Fonts) -> PlatypusTable:
     """Return the tables in two columns, the next one below the shorter column."""
     width = (_WIDTH - 2 * _GAP) / 2
     columns: list[list[Any]] = [[], []]
     heights = [0.0, 0.0]
     for table in tables:
         shorter = heights.index(min(heights))
-        columns[shorter] += [_table(table, width, fonts), Spacer(0, 2.5 * mm)]
-        heights[shorter] += 3 + len(table.rows)
-    made = PlatypusTable([columns], colWidths=[width + 2 * _GAP, width])
+        laid_out = _table(table, width, fonts)
+        columns[shorter] += [laid_out, Spacer(0, 2.5 * mm)]
+        heights[shorter] += laid_out.wrap(width, _HEIGHT)[1] + 2.5 * mm
+    made = PlatypusTable([columns], colWidths=[width + 2 * _GAP, width], hAlign="LEFT")
     made.setStyle(
         [
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -200,6 +211,20 @@ def _two_columns(tables: tuple[Table, ...], fonts: _Fonts) -> PlatypusTable:
         ]
     )
     return made
+
+
+def _widths(table: Table, width: float, fonts: _Fonts) -> list[float]:
+    """Return the widths of the columns: numbers get what they need, names what is left."""
+    if not table.has_head or len(table.head) < 2:
+        return [width * 0.4, width * 0.6][: len(table.head)] if len(table.head) > 1 else [width]
+    needed = [
+        max(stringWidth(line, fonts.bold, 8) for cell in column for line in cell.split("\n")) + 9
+        for column in zip(table.head, *table.rows, strict=True)
+    ][1:]
+    most = 0.75 * width  # the rest is for names, which may be broken
+    shrink = min(1.0, most / sum(needed))
+    needed = [each * shrink for each in needed]
+    return [width - sum(needed), *needed]
 
 
 def _table(table: Table, width: float, fonts: _Fonts) -> PlatypusTable:
@@ -222,9 +247,7 @@ def _table(table: Table, width: float, fonts: _Fonts) -> PlatypusTable:
     rows = [title, *([head] if table.has_head else []), *body]
     if table.note:
         rows.append([fonts.paragraph(table.note, 7, _GREY), *[""] * (columns - 1)])
-    first_width = width * {1: 1.0, 2: 0.4, 3: 0.36, 4: 0.34}.get(columns, 0.28)
-    rest = [(width - first_width) / max(columns - 1, 1)] * (columns - 1)
-    made = PlatypusTable(rows, colWidths=[first_width, *rest], hAlign="LEFT")
+    made = PlatypusTable(rows, colWidths=_widths(table, width, fonts), hAlign="LEFT")
     last = len(rows) - 1 - bool(table.note)
     style: list[tuple[Any, ...]] = [
         ("SPAN", (0, 0), (-1, 0)),

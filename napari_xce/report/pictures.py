@@ -25,8 +25,13 @@ _BLUR_WORKING_PX = 100.0  # 50 um
 _HEAT = 0.85  # most opaque
 
 
-class _Frame:
-    """The slide drawn small: its pixels, and where a level-0 point is on them."""
+class Frame:
+    """The slide drawn small, once for all its maps: pixels, and where a level-0 point is on them.
+
+    Parameters
+    ----------
+    slide : Slide
+    """
 
     def __init__(self, slide: Slide) -> None:
         self.factor = max(1.0, max(slide.shape) / LONGEST)
@@ -38,9 +43,8 @@ class _Frame:
         return (x + 0.5) / self.factor - 0.5, (y + 0.5) / self.factor - 0.5
 
 
-def draw_overview(slide: Slide, areas: Sequence[Place]) -> Image.Image:
+def draw_overview(frame: Frame, areas: Sequence[Place]) -> Image.Image:
     """Return the slide in its own colours, with the outlines and names of the areas."""
-    frame = _Frame(slide)
     picture = Image.fromarray(frame.pixels)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(38)
@@ -62,14 +66,13 @@ def draw_overview(slide: Slide, areas: Sequence[Place]) -> Image.Image:
 
 
 def draw_map(
-    slide: Slide,
+    frame: Frame,
     cells: Detections,
     found: CellClass,
     spots: Sequence[HotSpot],
     factor: tuple[float, float],
 ) -> Image.Image:
     """Return the slide in pale grey, under the density of a class in its colour, spots ringed."""
-    frame = _Frame(slide)
     grey = frame.pixels.mean(2, keepdims=True)
     paper = 255 - 0.45 * (255 - grey)  # (h, w, 1): pale, so that the colour stands out
     density = _density(cells.points[cells.labels == found.name], frame, factor)
@@ -98,7 +101,7 @@ def draw_map(
 
 
 def _density(
-    points: NDArray[np.float64], frame: _Frame, factor: tuple[float, float]
+    points: NDArray[np.float64], frame: Frame, factor: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return the density of points over a frame, 1 where it is highest."""
     shape = frame.pixels.shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -208,8 +209,9 @@ class SessionFiles(SessionCorrections):
         cells, colors, told = exchange.read_cells(path, origin=self.slides[id].bounds_origin)
         notes = list(told)
         inside = on_slide(cells.points, self.slides[id].shape)
-        notes += [] if inside.all() else [_beyond(int((~inside).sum()))]
-        cells = cells[inside]
+        if not inside.all():
+            notes.append(_beyond(int((~inside).sum())))
+            cells = cells[inside]
         if not len(cells):
             raise ExchangeError(
                 f"{path} has no detections or cells on this slide. Annotations are read by "
@@ -218,9 +220,9 @@ class SessionFiles(SessionCorrections):
         self.follow_classes()
         labels = self._known_names(cells.labels, colors)
         self.follow_classes()
-        cells = Detections(cells.points, labels, cells.scores, cells.diameters)[
-            labels != BACKGROUND
-        ]
+        cells = Detections(cells.points, labels, cells.scores, cells.diameters)
+        if BACKGROUND in labels:
+            cells = cells[labels != BACKGROUND]
         with self.lock:
             self.predictions[id].detections.fill(self._by_tile(id, cells))
         notes += self._lower_thresholds(cells)
@@ -228,23 +230,19 @@ class SessionFiles(SessionCorrections):
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
         return len(cells)
 
-    def _by_tile(self, id: str, cells: Detections) -> dict[Tile, Detections]:
-        """Return cells by their tile; tiles with tissue and no cell are empty, not unknown."""
+    def _by_tile(self, id: str, cells: Detections) -> Iterator[tuple[Tile, Detections]]:
+        """Yield cells by their tile; tiles with tissue and no cell are empty, not unknown."""
         grid, tissue = self.predictions[id].grid, self.tissue(id)
-        everywhere = grid.tiles_in(as_box(None, self.slides[id].shape))
-        parts = {
-            tile: Detections.empty()
-            for tile in everywhere
-            if tissue.fraction(*grid.core_box(tile)) > 0
-        }
+        for tile in grid.tiles_in(as_box(None, self.slides[id].shape)):
+            if tissue.fraction(*grid.core_box(tile)) > 0:
+                yield tile, Detections.empty()
         tiles = grid.tile_of(cells.points)
         order = np.lexsort(tiles.T)
         tiles = tiles[order]
         begins = np.flatnonzero(np.append(True, (tiles[1:] != tiles[:-1]).any(1)))
         for begin, end in zip(begins, np.append(begins[1:], len(order)), strict=True):
             row, column = tiles[begin].tolist()
-            parts[row, column] = cells[order[begin:end]]
-        return parts
+            yield (row, column), cells[order[begin:end]]
 
     def _lower_thresholds(self, cells: Detections) -> list[str]:
         """Let all these cells count; return in words what had to be changed for it."""

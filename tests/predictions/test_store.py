@@ -385,7 +385,8 @@ def test_reader_sees_whole_tiles_while_another_thread_writes():
 def test_filled_store_holds_just_what_it_was_given():
     store = DetectionStore()
     store.replace((5, 5), cells([[550, 550]], "lymphocyte"))
-    store.fill({(0, 0): cells([[10, 99], [20, 20]]), (0, 1): cells([[10, 101]]), (1, 0): cells([])})
+    empty, two, one = cells([]), cells([[10, 99], [20, 20]]), cells([[10, 101]])
+    store.fill([((0, 0), empty), ((1, 0), empty), ((0, 0), two), ((0, 1), one)])
     assert store.counts() == {"tumour": 3}  # nothing counts as a double, and nothing is left
     assert store.tiles() == {(0, 0): 0, (0, 1): 0, (1, 0): 0}
     assert store.query((0, 0, 50, 50)).points.tolist() == [[20, 20]]

@@ -145,5 +145,9 @@ class Annotations:
         inside = np.zeros(len(points), bool)
         for polygon in self.polygons:
             if polygon is not None and len(points):
-                inside |= points_in_poly(points, polygon)
+                low, high = polygon.min(axis=0), polygon.max(axis=0)
+                # most are far off: of a hundred thousand points only a few need the polygon itself
+                near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
+                if len(near):
+                    inside[near] |= points_in_poly(points[near], polygon)
         return inside

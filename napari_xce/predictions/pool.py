@@ -19,7 +19,7 @@ from napari_xce.learning.memory import Observation, TileKey
 CELLS, GROUND = 24, 12
 #: Tiles kept, of all slides; of more, any one makes room.
 MOST_TILES = 6000
-#: Cells of one slide that are asked about at once, as far as the memory still has them.
+#: Cells of one slide that are asked about at once: from the tiles seen lately, and from the others.
 MOST_CELLS = 20_000
 #: A proposal that is less likely a nucleus is not asked about.
 LEAST_OBJECT = 0.5
@@ -63,7 +63,9 @@ class CellPool:
         recent = {key: seen for key, seen in lately if key[0] == slide}
         share = max(CELLS, MOST_CELLS // max(len(recent), 1))
         parts = [cells_of(seen, share) for seen in recent.values()]
-        parts += [c for key, (c, _) in self._tiles.items() if key[0] == slide and key not in recent]
+        others = [c for k, (c, _) in self._tiles.items() if k[0] == slide and k not in recent]
+        step = max(-(-sum(len(c.points) for c in others) // MOST_CELLS), 1)
+        parts += [Pooled(c.points[::step], c.vectors[::step]) for c in others]
         return _join(parts, KIND_SIZE)
 
     def ground(self, slide: str) -> Pooled:

@@ -17,14 +17,14 @@ from napari_xce.annotations.shapes import centroid, on_slide
 from napari_xce.errors import ExchangeError, XceWarning
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.tiles import Tile
-from napari_xce.session.corrections import SessionCorrections
 from napari_xce.session.predictions import as_box
+from napari_xce.session.reviewing import SessionReviewing
 
 _DEFAULT_CLASS = "cell"
 _MOST_NEW_CLASSES = 200
 
 
-class SessionFiles(SessionCorrections):
+class SessionFiles(SessionReviewing):
     """The part of a session that exports and imports."""
 
     def export(self, path: str | Path, slide: str | None = None) -> Path:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_xce.annotations import Store
 from napari_xce.annotations.records import MASK, POINT, REGION
 from napari_xce.predictions.detections import Box
+from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session.predictions import SessionPredictions, as_box
 from napari_xce.session.slides import WORKING_DIAMETER
@@ -75,11 +77,43 @@ class SessionSuggestions(SessionPredictions):
                 self._remember_suggested()
             return found
 
+    def crop(
+        self, yx: tuple[float, float], slide: str | None = None, side: int = 80
+    ) -> NDArray[np.uint8]:
+        """Read a small picture around a place, such as a suggestion; any thread.
+
+        Parameters
+        ----------
+        yx : (float, float)
+            Level-0 pixels.
+        slide : str, optional
+            Not needed when there is one slide.
+        side : int
+            Working pixels (0.5 um) along each side.
+
+        Returns
+        -------
+        ndarray, uint8, shape (side, side, 3)
+            RGB.
+
+        Raises
+        ------
+        SlideError
+            The slide cannot be read.
+        """
+        id = self._slide_id(slide)
+        grid = self.predictions[id].grid
+        row, column = np.round(grid.to_working([yx])[0]).astype(int).tolist()
+        work = SlideAtWork(id, self.slides[id], grid)
+        return work.read(row - side // 2, column - side // 2, side, side)
+
     def _suggest(self, id: str, n: int, box: Box | None) -> list[Suggestion]:
         """Suggest among the cells of the tiles looked at so far."""
         said = self.store.annotations(id)
         candidates = Candidates(*self.live.candidates(id))
-        candidates = candidates[~said.of_kind(REGION).cover(candidates.points)]
+        reviewed = said.of_kind(REGION).cover(candidates.points)
+        if reviewed.any():  # or it is a copy for nothing
+            candidates = candidates[~reviewed]
         before = self._suggested.setdefault(id, [])
         found = suggest(
             candidates,

@@ -25,7 +25,7 @@ from napari_xce.predictions.detections import Box
 from napari_xce.suggestions.reasons import Look, reason
 
 #: With so many clicks, doubt counts as much as discovery.
-FEW_CLICKS = 12
+FEW_CLICKS = 60
 #: Suggestions of one call are at least this many cell diameters apart.
 SPREAD = 4.0
 #: How much a candidate next to the view, and one further away, counts against one inside.
@@ -35,9 +35,9 @@ NEW_TISSUE = 28.0
 #: How much a place right beside another that was said, shown or chosen counts.
 BESIDE = 0.5
 #: Cells that stand for all of them, and how many more of the most doubtful may be chosen.
-CROWD, DOUBTFUL = 1000, 500
+CROWD, DOUBTFUL = 800, 400
 #: What is certainly no cell of a class still counts so much.
-LEAST_LIKELY = 0.25
+LEAST_LIKELY = 0.5
 #: A class with few clicks counts at most so many times as much as another.
 MOST_NEED = 3.0
 
@@ -130,20 +130,25 @@ def suggest(
     w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + clicks). The width
     of the kernel shrinks with the clicks, so that "like" means ever fewer cells.
     """
-    candidates = _without(candidates, avoid, diameter)
-    if not len(candidates.points) or n < 1:
+    open_ = _open(candidates.points, avoid, diameter)
+    if not len(open_) or n < 1:
         return []
     clicks = max(len(clicked), sum(counts or ()))
     explore = FEW_CLICKS / (FEW_CLICKS + clicks)
-    doubt, need = _doubt(candidates.probabilities), _need(counts, candidates.probabilities.shape[1])
-    wanted = (LEAST_LIKELY + 1.0 - candidates.probabilities[:, 0]) * (
-        candidates.probabilities @ need
+    p = candidates.probabilities[open_]
+    doubt, need = _doubt(p), _need(counts, p.shape[1])
+    worth = (LEAST_LIKELY + 1.0 - p[:, 0]) * (p @ need) * (explore + (1.0 - explore) * doubt)
+    crowd, asked = _crowd_and_asked(worth)
+    herd = _Herd(
+        candidates.vectors[open_[crowd]],
+        candidates.vectors[open_[asked]],
+        worth[crowd],
+        worth[asked],
+        clicked,
+        clicks,
     )
-    worth = wanted * (explore + (1.0 - explore) * doubt)
-    crowd = _evenly(len(worth), CROWD)
-    asked = np.union1d(crowd, np.argsort(-worth, kind="stable")[:DOUBTFUL])
-    herd = _Herd(candidates.vectors, crowd, asked, worth, clicked, clicks)
-    spread = _Spread(candidates.points[asked], avoid, diameter, n, box)
+    p = p[asked]
+    spread = _Spread(candidates.points[open_[asked]], avoid, diameter, n, box)
     novel = herd.novelty()
     untaught = not len(clicked) or not classes
     found: list[Suggestion] = []
@@ -154,14 +159,13 @@ def suggest(
         if score[best] <= 0:
             break
         best_score = best_score or float(score[best])
-        p = candidates.probabilities[asked[best]]
-        look = Look(p, untaught, bool(novel[best] > 0.5), bool(spread.new[best]), need)
+        look = Look(p[best], untaught, bool(novel[best] > 0.5), bool(spread.new[best]), need)
         found.append(
             Suggestion(
                 (float(spread.points[best, 0]), float(spread.points[best, 1])),
                 reason(look, classes),
                 min(float(score[best]) / best_score, 1.0),
-                "" if untaught or not p.argmax() else classes[int(p.argmax()) - 1],
+                "" if untaught else ["", *classes][int(p[best].argmax())],
             )
         )
         herd.choose(best)
@@ -169,14 +173,22 @@ def suggest(
     return found
 
 
-def _without(candidates: Candidates, avoid: NDArray[np.float64], diameter: float) -> Candidates:
-    """Leave out what is settled."""
-    if len(avoid) and len(candidates.points):
-        near = cKDTree(candidates.points).query_ball_point(avoid, diameter)
-        open_ = np.ones(len(candidates.points), bool)
+def _open(
+    points: NDArray[np.float64], avoid: NDArray[np.float64], diameter: float
+) -> NDArray[np.int64]:
+    """Return the indices of the cells that are not settled."""
+    open_ = np.ones(len(points), bool)
+    if len(avoid) and len(points):
+        near = cKDTree(points).query_ball_point(avoid, diameter)
         open_[np.concatenate([np.asarray(i, int) for i in near])] = False
-        candidates = candidates[open_]
-    return candidates
+    return np.flatnonzero(open_)
+
+
+def _crowd_and_asked(worth: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which cells stand for all, and which may be chosen: those and the worthiest."""
+    crowd = _evenly(len(worth), CROWD)
+    most = min(DOUBTFUL, len(worth))
+    return crowd, np.union1d(crowd, np.argpartition(worth, len(worth) - most)[-most:])
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -206,19 +218,19 @@ class _Herd:
 
     def __init__(
         self,
-        vectors: NDArray[np.float32],
-        crowd: NDArray[np.int64],
-        asked: NDArray[np.int64],
-        worth: NDArray[np.float64],
+        crowd: NDArray[np.float32],
+        asked: NDArray[np.float32],
+        crowd_worth: NDArray[np.float64],
+        asked_worth: NDArray[np.float64],
         clicked: NDArray[np.float32],
         clicks: int,
     ) -> None:
-        spread = vectors[crowd].std(0)
+        spread = crowd.std(0)
         scale = np.maximum(spread, 0.1 * float(spread.mean()) + 1e-6).astype(np.float32)
-        self._crowd, self._asked = vectors[crowd] / scale, vectors[asked] / scale
+        self._crowd, self._asked = crowd / scale, asked / scale
         known = (clicked / scale).astype(np.float32)
-        self._worth = worth[crowd].astype(np.float32)
-        self._own = 1e-3 * worth[asked].astype(np.float32)  # what is left where all is covered
+        self._worth = crowd_worth.astype(np.float32)
+        self._own = 1e-3 * asked_worth.astype(np.float32)  # what is left where all is covered
         width = self._width(clicks)
         self._alike = np.exp(_squared(self._asked, self._crowd) / np.float32(-2 * width))
         self._covered = np.zeros(len(crowd), np.float32)

@@ -51,6 +51,7 @@ class Hooks:
     suggest: Callable[[], None]
     area_drawn: Callable[[], None]
     help: Callable[[], None]
+    answer: Callable[[str], bool]  # a key pressed: whether it was about a suggested place
 
 
 class Binding:
@@ -203,15 +204,9 @@ class Binding:
         """Go to the next doubtful cell in view; at the first call, find out which they are."""
         self.corrections.step(self.box)
 
-    def draw_region(self) -> None:
-        """Let the user draw a rectangle that they have reviewed completely."""
-        self.corrections.leave()
-        if self.regions is None or self.regions.layer not in self.viewer.layers:
-            self._add_regions()
-        assert self.regions is not None
-        self.viewer.layers.selection.active = self.regions.layer
-        self.regions.layer.mode = "add_rectangle"
-        self.hooks.note("Draw a rectangle; inside it, what is not clicked counts as background")
+    def show_said(self) -> None:
+        """Show what a script or the dock just said, without waiting for the next tick."""
+        self._corrected()
 
     def draw_area(self, mode: str) -> None:
         """Let the user draw an area to count in; `mode` is one of the areas layer's."""
@@ -466,7 +461,17 @@ class Binding:
             actions[f"Control-{digit}"] = self._digit(
                 digit, lambda name: self.corrections.relabel(name)
             )
-        return actions
+        actions[keys.NOTHING] = lambda: self.hooks.note("Press N: no place is asked about")
+        return {key: self._after_suggestions(key, action) for key, action in actions.items()}
+
+    def _after_suggestions(self, key: str, action: Callable[[], None]) -> Callable[[], None]:
+        """While a suggested place is asked about, its answers go before other meanings of a key."""
+
+        def press() -> None:
+            if self.corrections.mode or not self.hooks.answer(key):
+                action()
+
+        return press
 
     @property
     def _actions_on_shapes(self) -> dict[str, Callable[[], None]]:

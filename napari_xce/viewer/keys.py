@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ACCEPT, REJECT = "A", "X"
 LASSO, RECTANGLE = "L", "R"
 STEP, STEP_BACK, LEAVE = "Space", "B", "Escape"
-SUGGEST = "N"
+SUGGEST, NOTHING = "N", "E"
 UNDO, REDO, REDO_TOO = "Control-Z", "Control-Shift-Z", "Control-Y"
 HELP = "Slash"  # what "?" arrives as
 OF_THE_VIEWER = (UNDO, REDO)  # also while a layer is selected that is not ours

@@ -100,6 +100,15 @@ def _center_on(viewer: ViewerModel, slide_layer: Layer, yx: tuple[float, float])
     camera.center = (*camera.center[:-2], *slide_layer.data_to_world(yx)[-2:])
 
 
+def show_box(viewer: ViewerModel, slide_layer: Layer, box: Box) -> None:
+    """Let a box (y0, x0, y1, x1), level-0 pixels, fill the canvas, with a little room around it."""
+    camera = viewer.scene.camera
+    low, high = slide_layer.data_to_world(box[:2])[-2:], slide_layer.data_to_world(box[2:])[-2:]
+    size = np.abs(np.subtract(high, low))
+    camera.center = (*camera.center[:-2], *((np.asarray(low) + high) / 2))
+    camera.zoom = 0.92 * float(np.min(np.asarray(viewer.canvas.size) / np.maximum(size, 1e-9)))
+
+
 class ViewWatcher:
     """Notes that the view changed; whoever ticks asks once a tick, so any number of moves count as
     one.

@@ -4,7 +4,6 @@ predictions are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from napari_xce.measures import place_of_box
@@ -13,7 +12,6 @@ from napari_xce.session.predictions import as_box
 from napari_xce.widgets.counts_box import Count
 
 if TYPE_CHECKING:
-    from napari_xce.evaluation.scores import Score
     from napari_xce.predictions.detections import Box
     from napari_xce.viewer.binding import Binding
 
@@ -105,21 +103,3 @@ def _per(count: int, area: float | None) -> float | None:
 def _percent(share: float) -> str:
     percent = 100 * share
     return f"{percent:.0f} %" if percent >= 1 else "< 1 %"
-
-
-def accuracy_in_words(scores: Mapping[str, Score]) -> str:
-    """Return one line a class: F1 with its 95 % interval, precision and recall; and a last line
-    where true cells are accepted predictions.
-    """
-    lines = [
-        f"{name}: F1 {score.f1:.2f} ({score.f1_interval[0]:.2f} to {score.f1_interval[1]:.2f}), "
-        f"precision {score.precision:.2f}, recall {score.recall:.2f}"
-        for name, score in scores.items()
-    ]
-    accepted = sum(score.accepted for score in scores.values())
-    if accepted:
-        true = sum(s.true_positives + s.false_negatives for s in scores.values())
-        lines.append(
-            f"{accepted} of the {true} true cells are accepted predictions: that flatters the model"
-        )
-    return "\n".join(lines)

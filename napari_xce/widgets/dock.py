@@ -23,14 +23,14 @@ from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.viewer.view import view_box
 from napari_xce.widgets.annotator import Jobs
-from napari_xce.widgets.counting import accuracy_in_words
 from napari_xce.widgets.face import Face
+from napari_xce.widgets.guide import Guide
 from napari_xce.widgets.numbers_desk import NumbersDesk
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_xce.engine import Message
+    from napari_xce.engine import Message, SuggestionsReady
     from napari_xce.session import Session
 
 TICK_MS = 100
@@ -56,7 +56,11 @@ class AnnotatorDock(Face):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         # napari hands out a proxy, whose layers are proxies too: never the same object twice
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        super().__init__(viewer, on_suggest=lambda: self.suggest_next())
+        super().__init__(
+            viewer,
+            on_suggest=lambda: self.suggest_next(),
+            on_answer=lambda key: self.guide.answer(key),
+        )
         self._jobs = Jobs()
         self.numbers = NumbersDesk(
             self.measures,
@@ -66,6 +70,7 @@ class AnnotatorDock(Face):
             self.show_note,
             self._count_again,
         )
+        self.guide = Guide(self, self._try)
         self._ring: PointerLayer | None = None
         self._seen_revision = -1
         self._connect()
@@ -78,21 +83,16 @@ class AnnotatorDock(Face):
         self._switch = QShortcut(QKeySequence("F6"), self)
         self._switch.activated.connect(self._switch_focus)
         self.is_open = False
-        annotator, jobs = self.annotator, self._jobs
-        self.destroyed.connect(lambda: (jobs.close(), annotator.shutdown()))
+        annotator, jobs, reading = self.annotator, self._jobs, self.guide.jobs
+        self.destroyed.connect(lambda: (jobs.close(), reading.close(), annotator.shutdown()))
         QApplication.instance().aboutToQuit.connect(self.shutdown)
         self._start()
 
     # ---- what the palette's commands and the keys call
 
     def suggest_next(self) -> None:
-        """Ask the engine where to look next; it answers within a moment."""
-        annotator = self.annotator
-        if annotator.engine is None or annotator.binding is None:
-            self.show_note("Choose a slide first")
-            return
-        self.suggest.show_reason("Looking for the place where a click helps most…")
-        annotator.engine.suggest(annotator.binding.slide_id, 1, annotator.binding.box)
+        """Go to the next place where a click helps most; the engine is asked where none is left."""
+        self.guide.suggest_next()
 
     def step(self) -> None:
         """Go to the next doubtful cell in view."""
@@ -133,6 +133,7 @@ class AnnotatorDock(Face):
         self._listen(False)
         self._drop_ring()
         self._jobs.close()
+        self.guide.close()
         self._try(self.annotator.shutdown)
 
     def _start(self) -> None:
@@ -157,6 +158,7 @@ class AnnotatorDock(Face):
             else:
                 self._try(lambda job=job: job.show(job.future.result()))
         self.job_bar.show_job(self._jobs.going_on())
+        self.guide.tick()
         if self._inserted:
             self._inserted = False
             if self.annotator.binding is None and self.annotator.waiting is None:
@@ -209,9 +211,6 @@ class AnnotatorDock(Face):
         self.counts.whole_slide.connect(self._predict_slide)
         self.counts.cancelled.connect(self._cancel_predict)
         self.counts.paused.connect(self._pause_predict)
-        self.suggest.suggest.connect(self.suggest_next)
-        self.suggest.review.connect(self._draw_region)
-        self.suggest.measure.connect(self._measure)
         self.correct.step.connect(self.step)
         self.correct.lasso.connect(lambda: self._draw_around("add_polygon_lasso"))
         self.correct.rectangle.connect(lambda: self._draw_around("add_rectangle"))
@@ -230,6 +229,9 @@ class AnnotatorDock(Face):
                 emitter.connect(self._show_layers)
             else:
                 emitter.disconnect(self._show_layers)
+
+    def _show_suggestions(self, message: SuggestionsReady) -> None:
+        self.guide.take(message)
 
     # ---- what the user asked for
 
@@ -368,10 +370,6 @@ class AnnotatorDock(Face):
             self._try(self.annotator.engine.cancel_predict)
         self.counts.show_progress(None)
 
-    def _draw_region(self) -> None:
-        if self.annotator.binding is not None:
-            self._try(self.annotator.binding.draw_region)
-
     def _draw_around(self, tool: Literal["add_polygon_lasso", "add_rectangle"]) -> None:
         if self.annotator.binding is not None:
             self.annotator.binding.corrections.draw(tool)
@@ -379,19 +377,6 @@ class AnnotatorDock(Face):
     def _correct(self, what: Literal["accept", "reject", "leave"]) -> None:
         if self.annotator.binding is not None:
             getattr(self.annotator.binding.corrections, what)()
-
-    def _measure(self) -> None:
-        binding = self.annotator.binding
-        if binding is None:
-            self.show_note("Choose a slide first")
-            return
-        session = binding.session
-
-        def job() -> str:
-            return accuracy_in_words(session.evaluate())
-
-        self.show_note("Comparing with the reviewed regions…")
-        self._jobs.start("measuring accuracy", job, self.suggest.show_reason)
 
     def _export(self, path: str) -> None:
         binding = self.annotator.binding
@@ -451,7 +436,7 @@ class AnnotatorDock(Face):
             self.show_box.show_masks_possible(session.head == "unet")
         self.status.plot.clear()
         self.counts.show_progress(None)
-        self.suggest.show_reason("")
+        self.guide.changed_slide()
         self._show_classes()
         self.numbers.show_session()
         self.numbers.show_classes()

@@ -39,6 +39,7 @@ from napari_xce.widgets.keyboard import FOCUS, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
 from napari_xce.widgets.measures_box import MeasuresBox
 from napari_xce.widgets.once import Once
+from napari_xce.widgets.quality_box import QualityBox
 from napari_xce.widgets.section import Fold, small_text
 from napari_xce.widgets.show_box import ShowBox
 from napari_xce.widgets.slide_box import SlideBox
@@ -52,6 +53,7 @@ OPEN_SECTIONS = "open_sections"  # the session's setting: title to whether it is
 MIN_FOLDS_PX = 120
 COUNT_SECONDS = 1.0
 HINT_PX = 44
+UNLIKE = "background: rgba(213, 94, 0, 60); border-left: 4px solid #d55e00; padding: 4px;"
 
 
 class Face(QWidget):
@@ -62,9 +64,16 @@ class Face(QWidget):
     viewer : napari.Viewer
     on_suggest : callable
         Called when the key for the next suggestion is pressed on the canvas.
+    on_answer : callable
+        Called with every other key of ours; returns whether it was about a suggested place.
     """
 
-    def __init__(self, viewer: napari.Viewer, on_suggest: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        on_suggest: Callable[[], None],
+        on_answer: Callable[[str], bool],
+    ) -> None:
         super().__init__()
         self.viewer = viewer
         hooks = Hooks(
@@ -74,6 +83,7 @@ class Face(QWidget):
             suggest=on_suggest,
             area_drawn=lambda: self.measures.measure.emit(),
             help=self.show_help,
+            answer=on_answer,
         )
         self.annotator = Annotator(viewer, hooks)
         self._inserted = False  # a layer was added since the last tick
@@ -100,6 +110,10 @@ class Face(QWidget):
         self.measures = MeasuresBox()
         self.suggest = SuggestBox()
         self.correct = CorrectBox()
+        self.quality = QualityBox()
+        self.unlike = small_text("")
+        self.unlike.setStyleSheet(UNLIKE)
+        self.unlike.setVisible(False)
         self.export = ExportBox()
         self.job_bar = JobBar()
         pinned, folds = QVBoxLayout(), self._build_folds()
@@ -119,13 +133,14 @@ class Face(QWidget):
 
     def _pinned(self) -> list[QWidget]:
         """Return the groups of the main job, in the order of work; they never scroll away."""
-        return [self.hint, self.slide, self.classes, self.learn, self.status]
+        return [self.hint, self.unlike, self.slide, self.classes, self.learn, self.status]
 
     def _folds(self) -> list[Fold]:
         """Return the sections below the main job, in the order of work."""
         return [
             self.suggest,
             self.correct,
+            self.quality,
             self.show_box,
             self.counts,
             self.measures,
@@ -208,15 +223,7 @@ class Face(QWidget):
             self.show_note(message.message)
 
     def _show_suggestions(self, message: SuggestionsReady) -> None:
-        binding = self.annotator.binding
-        if binding is None or message.slide_id != binding.slide_id:
-            return
-        if not message.suggestions:
-            self.suggest.show_reason("No suggestion yet: click a few cells and let it learn first.")
-            return
-        best = message.suggestions[0]
-        binding.look_at(best)
-        self.suggest.show_reason(best.reason)
+        """Take over suggested places; the dock asks about the first."""
 
     def _show_layers(self, event: Any = None) -> None:
         self._inserted |= event is not None and event.type == "inserted"

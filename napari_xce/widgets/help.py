@@ -23,7 +23,8 @@ HELP = """
 <b>Esc</b> end</td></tr>
 <tr><td><b>L</b>, <b>R</b></td><td>draw a lasso or a rectangle, then <b>A</b>, <b>X</b> or
 <b>1 … 9</b> for all cells in it</td></tr>
-<tr><td><b>N</b></td><td>suggest where to click next</td></tr>
+<tr><td><b>N</b></td><td>show where to click next, and why; then <b>A</b> yes, <b>X</b> no,
+<b>1 … 9</b> another class, <b>E</b> nothing here, <b>Space</b> skip, <b>Esc</b> leave</td></tr>
 <tr><td><b>Ctrl+Z</b></td><td>undo anything you said, without limit, also after reopening</td></tr>
 <tr><td><b>Ctrl+Shift+Z</b></td><td>redo</td></tr>
 <tr><td><b>S</b>, <b>P</b></td><td>select and move clicks; back to adding</td></tr>

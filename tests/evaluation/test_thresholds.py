@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_xce.evaluation.scores import score_detections
@@ -44,6 +44,7 @@ def test_no_truth_gives_zero_f1_and_unknown_recall() -> None:
     assert np.isnan(curve.recall).all()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_curve_agrees_with_scoring_at_each_threshold(seed: int) -> None:
     rng = np.random.default_rng(seed)

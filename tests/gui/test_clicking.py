@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_xce.engine import SuggestionsReady
 from napari_xce.slides.slide import Slide
 from napari_xce.suggestions import Suggestion
+from napari_xce.widgets.strip import SLOTS
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -139,13 +140,13 @@ def test_undo_and_redo_by_key(ready: Any) -> None:
 def test_n_flies_to_the_suggestion_and_says_why(ready: Any) -> None:
     ready.press(Qt.Key.Key_N)
     name, slide_id, count, box = ready.engine.told[-1]
-    assert (name, slide_id, count) == ("suggest", ready.binding.slide_id, 1)
+    assert (name, slide_id, count) == ("suggest", ready.binding.slide_id, SLOTS)
     assert box == ready.binding.box
     place = Suggestion((500.0, 700.0), "It looks like nothing you clicked", 0.5)
     ready.engine.say(SuggestionsReady(slide_id, (place,)))
     ready.settle()
     np.testing.assert_allclose(ready.viewer.scene.camera.center[-2:], (250, 350))
-    assert ready.dock.suggest.reason.text() == "It looks like nothing you clicked"
+    assert ready.dock.suggest.reason.text().startswith("It looks like nothing you clicked")
     assert ready.layer("xce: look here").data.tolist() == [[500, 700]]
     ready.click((500, 700))  # the ring is in nobody's way
     assert "xce: look here" not in ready.viewer.layers
@@ -159,8 +160,8 @@ def test_question_mark_shows_the_keys(ready: Any) -> None:
     boxes[0].close()
 
 
-def test_region_drawn_with_the_mouse_is_reviewed(ready: Any) -> None:
-    ready.dock.suggest.region.click()
+def test_region_drawn_with_the_mouse_is_gone_through_and_reviewed(ready: Any) -> None:
+    ready.dock.quality.region.click()
     start = ready.spot((100, 100))
     QTest.mousePress(ready.canvas, Qt.MouseButton.LeftButton, pos=start)
     for step in range(1, 6):
@@ -168,8 +169,11 @@ def test_region_drawn_with_the_mouse_is_reviewed(ready: Any) -> None:
         ready.qtbot.wait(10)
     QTest.mouseRelease(ready.canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(100, 80))
     ready.qtbot.wait(30)
+    assert len(ready.session.annotations()) == 0  # not before the user says so
+    ready.dock.quality.complete.click()
     stands = ready.session.annotations()
     assert stands.kinds.tolist() == ["region"]
+    assert stands.set_aside.tolist() == [True]
     np.testing.assert_allclose(np.ptp(stands.polygons[0], axis=0), (40, 50), atol=2)
     ready.click((200, 300))  # back to clicking
     assert ready.session.annotations().kinds.tolist() == ["region", "point"]

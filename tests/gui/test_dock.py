@@ -14,12 +14,10 @@ from napari.utils.notifications import notification_manager
 
 from napari_xce.engine import Failed, Progress, Segmented, Status
 from napari_xce.errors import SessionError
-from napari_xce.evaluation.scores import Score
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
 from napari_xce.viewer.slide_layer import add_slide_layer
 from napari_xce.widgets import commands
-from napari_xce.widgets.counting import accuracy_in_words
 from napari_xce.widgets.dock import AnnotatorDock, dock_of
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
@@ -111,23 +109,8 @@ def test_slide_without_file_is_found_again_among_the_layers(
 
 def test_accuracy_without_reviewed_region_says_what_to_do(window: Any, noise: Slide) -> None:
     window.show(noise)
-    window.dock.suggest.accuracy.click()
-    window.qtbot.waitUntil(
-        lambda: any("region" in record.message for record in notification_manager.records)
-    )
-
-
-def test_accuracy_is_said_with_its_interval() -> None:
-    score = Score(0.9, 0.8, 0.847, 36, 4, 9, f1_interval=(0.78, 0.91))
-    assert accuracy_in_words({"tumour": score}) == (
-        "tumour: F1 0.85 (0.78 to 0.91), precision 0.90, recall 0.80"
-    )
-
-
-def test_accuracy_on_accepted_predictions_is_said_to_flatter() -> None:
-    score = Score(0.9, 0.8, 0.847, 36, 4, 9, f1_interval=(0.78, 0.91), accepted=30)
-    last = accuracy_in_words({"tumour": score}).splitlines()[-1]
-    assert last.startswith("30 of the 45 true cells are accepted predictions")
+    window.dock.quality.accuracy.click()
+    window.qtbot.waitUntil(lambda: "review one" in window.dock.quality.words.text())
 
 
 def test_unknown_pixel_size_is_asked_for_once(window: Any) -> None:

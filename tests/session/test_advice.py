@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,62 @@ def test_region_set_aside_outlives_closing(session: Session) -> None:
     session.close()
     with Session.open(session.path) as again:
         assert again.annotations().set_aside.tolist() == [True]
+
+
+def _square(session: Session, y: float, set_aside: bool = False) -> None:
+    session.review(((y, 0), (y + 90, 200)), set_aside=set_aside)
+
+
+def test_regions_are_what_intervals_resample(session: Session) -> None:
+    """All right in one region, all wrong in the other: the interval spans nearly everything."""
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[20, 50], [20, 100], [220, 50], [220, 100]])
+    _square(session, 0)
+    _square(session, 200)
+    _with_cells(session, sid, [[20, 50], [20, 100], [260, 50], [260, 100]], ["tumour"] * 4)
+    quality = session.quality()
+    assert (quality.regions, quality.tested) == (2, False)
+    assert quality.scores["tumour"].f1_interval == (0.0, 1.0)
+
+
+def test_nothing_here_is_no_place_to_measure_in(session: Session) -> None:
+    sid = session.add_slide(xce.Slide.from_array(make_slide().read(0, 0, 400, 400), mpp=0.5))
+    session.annotate("tumour", [[20, 50]])
+    _square(session, 0)
+    session.nothing_here((300.0, 300.0))
+    _with_cells(session, sid, [[20, 50], [300, 300]], ["tumour"] * 2)
+    quality = session.quality()
+    assert quality.regions == 1
+    assert quality.scores["tumour"].precision == 1.0
+
+
+def test_learning_curve_grows_with_the_clicks_and_outlives_closing(
+    session: Session, session_dir: Path
+) -> None:
+    sid = session.add_slide(make_slide())
+    _square(session, 0, set_aside=True)
+    session.annotate("tumour", [[20, 50]])  # in the test region: no click to learn from
+    session.annotate("tumour", [[300, 300], [320, 340]], sid)
+    _with_cells(session, sid, [[20, 50]], ["tumour"])
+    session.quality()
+    session.quality()
+    assert [m.clicks for m in session.learning_curve()] == [2]
+    session.reject([[400, 400]], sid)
+    session.quality()
+    session.close()
+    with Session.open(session_dir) as again:
+        assert [m.clicks for m in again.learning_curve()] == [2, 3]
+        assert len({m.basis for m in again.learning_curve()}) == 1
+
+
+def test_slide_of_another_stain_is_told_until_it_was_clicked(session: Session) -> None:
+    pixels = make_slide().read(0, 0, *SHAPE)[..., [1, 0, 2]]
+    sid = session.add_slide(xce.Slide.from_array(pixels, mpp=0.5))
+    assert "colour" in " ".join(session.unlike(sid))
+    session.annotate("tumour", [[100, 100], [300, 300], [100, 700]])
+    assert session.unlike(sid) == []
+
+
+def test_usual_slide_and_view_bring_no_warning(learnt: Session) -> None:
+    assert learnt.unlike() == []
+    assert learnt.unlike(box=(0, 0, 400, 400)) == []

@@ -1,0 +1,1 @@
+"""What benchmarks/suggestions.py is made of: its report, and the time that suggestions take."""

@@ -1,0 +1,53 @@
+"""What the benchmark of suggestions counts; the expected numbers are worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from steering.report import summary, table
+from suggestions import side_by_side
+
+from napari_xce.learning.datasets import LabelledImage
+
+
+def row(way, seed, f1_by_clicks):
+    points = [{"n": n, "f1": f1} for n, f1 in f1_by_clicks.items()]
+    return {"trunk": "shipped", "way": way, "seed": seed, "points": points}
+
+
+ROWS = [
+    row("full", 0, {900: 0.8}),
+    row("full", 1, {900: 0.8}),
+    row("suggestions", 0, {4: 0.5, 8: 0.73, 12: 0.77}),  # 90 % are 0.72, 95 % are 0.76
+    row("suggestions", 1, {4: 0.5, 8: 0.6, 12: 0.75}),
+    row("random", 0, {4: 0.1, 8: 0.2, 12: 0.72}),
+    row("random", 1, {4: 0.1, 8: 0.2, 12: 0.6, 28: 0.74}),
+]
+
+
+def test_clicks_needed_are_the_median_over_seeds_beside_random() -> None:
+    ours, random = summary(ROWS)
+    assert ours["each_90%"] == [8, 12]
+    assert ours["clicks_to_90%"] == 10
+    assert random["clicks_to_90%"] == 20
+    assert ours["of_random_90%"] == 0.5
+
+
+def test_share_that_was_never_reached_is_said_to_be_unknown() -> None:
+    ours, random = summary(ROWS)
+    assert ours["each_95%"] == [12, None]
+    assert ours["clicks_to_95%"] is None
+    assert random["of_random_95%"] is None
+    assert "| – |" in table([ours])
+
+
+def test_images_side_by_side_keep_their_pixels_under_their_points() -> None:
+    rng = np.random.default_rng(0)
+    images = []
+    for k in range(5):
+        pixels = rng.integers(0, 200, (40 + k, 50, 3), dtype=np.uint8)
+        point = np.array([[10.0 + k, 20.0]])
+        images.append(LabelledImage(str(k), "", pixels, point, np.array([0]), np.array([8.0])))
+    slide = side_by_side(images)
+    for image, (y, x) in zip(images, slide.points.astype(int), strict=True):
+        own = image.points[0].astype(int)
+        np.testing.assert_array_equal(slide.pixels[y, x], image.pixels[own[0], own[1]])

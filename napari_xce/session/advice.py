@@ -208,12 +208,12 @@ class SessionAdvice(SessionSuggestions):
         """
         id = self._slide_id(slide)
         area = box if box is not None else as_box(None, self.slides[id].shape)
-        looks = [self._look(id, y, x) for y, x in self._places(id, area)]
+        looks = [self._look(id, y, x) for y, x in self._places_to_look(id, area)]
         seen = [look for look in looks if look is not None]
         mpp = self.slides[id].mpp
         return warnings_of(seen, self._clicked_looks(), mpp)
 
-    def _places(self, id: str, area: Box) -> list[tuple[float, float]]:
+    def _places_to_look(self, id: str, area: Box) -> list[tuple[float, float]]:
         """Return middles of a few tiles with tissue in an area, or its middle where it is small."""
         grid, tissue = self.predictions[id].grid, self.tissue(id)
         row0, column0, row1, column1 = grid.tile_range(area)

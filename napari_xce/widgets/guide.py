@@ -167,7 +167,7 @@ class Guide:
             return False
         if key == keys.LEAVE:
             self.tour.leave()
-        elif key in (keys.ACCEPT, keys.REJECT, keys.NOTHING, keys.SKIP, *keys.DIGITS):
+        elif key in (keys.ACCEPT, keys.REJECT, keys.NOTHING, keys.STEP, *keys.DIGITS):
             return self._say(key)
         else:
             return False
@@ -188,7 +188,7 @@ class Guide:
                 self._face.show_note(f"No class has the key {key}")
                 return True
             name = names[0]
-        acts = {keys.ACCEPT: tour.accept, keys.NOTHING: tour.nothing_here, keys.SKIP: lambda: None}
+        acts = {keys.ACCEPT: tour.accept, keys.NOTHING: tour.nothing_here, keys.STEP: lambda: None}
         self._attempt(acts.get(key, partial(tour.name, name)))
         self.suggest_next()
         return True

@@ -182,3 +182,40 @@ def test_features_are_written_as_they_come(tmp_path: Path) -> None:
     write_geojson(tmp_path / "a.geojson", polygons=squares(), classes=[], slide_name="")
     assert len(sizes) == 3
     assert 0 < sizes[0] < sizes[1] < sizes[2] < (tmp_path / "a.geojson").stat().st_size
+
+
+def refuse_as_qupath(feature: dict[str, Any]) -> None:
+    """Fail where QuPath 0.4 to 0.6 would refuse an object, or take it for another (PathObject,
+    ROI and PathClass type adapters).
+    """
+    assert feature["type"] == "Feature"
+    uuid.UUID(feature["id"])
+    properties, geometry = feature["properties"], feature["geometry"]
+    assert properties["objectType"] in ("annotation", "detection", "cell")
+    assert isinstance(properties.get("name", ""), str)  # null is refused
+    entry = properties.get("classification", "none")
+    if not isinstance(entry, str):
+        assert isinstance(entry["name"], str)
+        assert len(entry["color"]) == 3  # an object without a colour is refused
+        assert all(type(value) is int and 0 <= value <= 255 for value in entry["color"])
+    measurements = properties.get("measurements", {})
+    assert all(type(value) is float for value in measurements.values())
+    assert all(isinstance(value, str) for value in properties.get("metadata", {}).values())
+    assert geometry["type"] in ("Point", "Polygon", "MultiPolygon")
+    assert shapely.geometry.shape(geometry).is_valid
+    assert not set(geometry) - {"type", "coordinates"}
+
+
+def test_qupath_takes_every_kind_of_object(
+    tmp_path: Path, annotations: Annotations, detections: Detections, classes: list[CellClass]
+) -> None:
+    labels = np.zeros((9, 9), int)
+    labels[1:8, 1:8], labels[3:5, 3:5] = 1, 0  # with a hole
+    labels[8, 8] = 1  # and a second part
+    path = tmp_path / "a.geojson"
+    for known in (classes, []):  # with and without colours
+        parts = {"annotations": annotations, "detections": detections}
+        found = write(path, classes=known, polygons=outlines(labels, "tumour"), **parts)
+        assert len(found) == 7
+        for feature in found:
+            refuse_as_qupath(feature)

@@ -54,6 +54,8 @@ SAVE_SECONDS = 60.0
 #: One piece in so many goes to what would otherwise have to wait: fine-tuning while the view is
 #: painted, the view while there is much to learn from.
 TURN = 4
+#: Tiles on a side of the view that are painted: far out the view's middle, not half a slide.
+MOST_TILES = 64
 NOTHING_MORE = "nothing more to gain from these clicks"
 
 Piece = Callable[[], bool]
@@ -181,9 +183,9 @@ class Worker:
             self._learn,
             self._answer_request,
             *late,
+            self._recall_heat,
             self._paint_view,
             self._show_masks,
-            self._recall_heat,
             self._continue_run,
             self._paint_around,
             self._train,
@@ -342,6 +344,7 @@ class Worker:
         if view is None:
             return False
         slide_id, box, predictions = view
+        box = predictions.grid.middle_of(box, MOST_TILES)
         revision = self._session.model_revision
         revisions = dict(predictions.revisions)
         for (id, broken), failed_at in self._broken.items():

@@ -22,7 +22,7 @@ from napari_xce.errors import XceError
 LARGEST_IN_MEMORY = 64 * 2**20  # bytes, all levels together
 COARSEST = 512  # pixels: napari makes the thumbnail from the whole coarsest level
 _SPARE_DISK = 128 * 2**20  # bytes: a write to a mapped file on a full disk would kill the process
-SKETCHED_LEVEL, CELL_SHARE = 2, 0.25  # of `sketch`
+MOST_SKETCHED = 16 * 2**20  # pixels of the finest level that `sketch` draws
 _BAND = 256  # rows that are cleared at once
 
 
@@ -107,7 +107,7 @@ class HeatPyramid:
 
     def sketch(
         self,
-        corners: NDArray[np.int64],
+        tiles: NDArray[np.int64],
         side: int,
         centres: NDArray[np.float64],
         scores: NDArray[np.float32],
@@ -116,11 +116,10 @@ class HeatPyramid:
 
         Parameters
         ----------
-        corners : int64, shape (T, 2)
-            First heat pixels (y, x) of the tiles that were predicted: between their cells is
-            nothing.
+        tiles : int64, shape (T, 2)
+            (row, column) of the tiles that were predicted: between their cells is nothing.
         side : int
-            Heat pixels on a side of a tile.
+            Heat pixels on a side of a tile, a multiple of 16.
         centres : float64, shape (N, 2)
             Cells, heat pixels from the slide's corner.
         scores : float32, shape (N,)
@@ -128,25 +127,31 @@ class HeatPyramid:
 
         Notes
         -----
-        Begins at the level whose pixels are as large as a cell (4 heat pixels), a quarter of it
-        filled; the finer levels stay "not predicted".
+        A cell fills a quarter of 4 x 4 heat pixels. It begins at the level of 4 heat pixels a
+        pixel, or at a coarser one that has at most 16 million; finer levels stay "not predicted",
+        and what is there already stays.
         """
-        first = min(SKETCHED_LEVEL, len(self.levels) - 1)
-        if first < 0 or not len(corners):
+        if not self.levels or not len(tiles):
             return
+        sizes = [level.size <= MOST_SKETCHED for level in self.levels]
+        first = min(max(2, sizes.index(True)), 4, len(self.levels) - 1)
         level, shrink = self.levels[first], 2**first
         if self._folder is not None:
-            _check_room(self._folder, level.size * 2)
-        for y, x in (corners // shrink).tolist():
-            level[y : y + -(-side // shrink), x : x + -(-side // shrink)] = 1
-        y, x = np.clip(centres // shrink, 0, np.array(level.shape) - 1).astype(np.intp).T
-        np.maximum.at(level, (y, x), quantise(scores * CELL_SHARE))
-        rows = corners[:, 0] // shrink
-        top, bottom = int(rows.min()), int(rows.max()) + -(-side // shrink)
+            _check_room(self._folder, 2 * level.size)
+        per_tile = side // shrink
+        known = np.zeros(tiles.max(axis=0) + 1, bool)
+        known[tiles[:, 0], tiles[:, 1]] = True
+        drawn = known.repeat(per_tile, 0).repeat(per_tile, 1)[: level.shape[0], : level.shape[1]]
+        y, x = (centres // shrink).astype(np.intp).T
+        inside = (y >= 0) & (x >= 0) & (y < drawn.shape[0]) & (x < drawn.shape[1])
+        flat = y[inside] * drawn.shape[1] + x[inside]
+        share = np.bincount(flat, scores[inside] * (4 / shrink**2), drawn.size)
+        heat = np.where(drawn, quantise(share.reshape(drawn.shape)), 0).astype(np.uint8)
+        part = level[: drawn.shape[0], : drawn.shape[1]]
+        part[...] = np.where(part == 0, heat, part)
         for fine, coarse in pairwise(self.levels[first:]):
-            top, bottom = top // 2, min(-(-bottom // 2), coarse.shape[0])
-            for start in range(top, bottom, _BAND):
-                stop = min(start + _BAND, bottom)
+            for start in range(0, coarse.shape[0], _BAND):
+                stop = min(start + _BAND, coarse.shape[0])
                 coarse[start:stop] = _mean_of_predicted(fine[2 * start : 2 * stop])
 
     def clear(self) -> None:

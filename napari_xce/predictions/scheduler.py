@@ -63,7 +63,7 @@ def next_tile(
     rows = np.arange(max(row0 - RING, 0), min(row1 + RING, grid.rows))
     cols = np.arange(max(col0 - RING, 0), min(col1 + RING, grid.cols))
     known = np.array([[revisions.get((r, c), -1) for c in cols.tolist()] for r in rows.tolist()])
-    is_tissue = _is_tissue(grid, rows, cols, tissue)  # (R, C), as all that follow
+    is_tissue = tissue_tiles(grid, rows, cols, tissue)  # (R, C), as all that follow
     in_view = ((rows >= row0) & (rows < row1))[:, None] & (cols >= col0) & (cols < col1)
 
     place = np.where(in_view & is_tissue, 0, np.where(is_tissue, 1, 2))
@@ -77,7 +77,7 @@ def next_tile(
     return int(rows[row]), int(cols[col])
 
 
-def _is_tissue(
+def tissue_tiles(
     grid: TileGrid,
     rows: NDArray[np.intp],
     cols: NDArray[np.intp],

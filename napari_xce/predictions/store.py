@@ -55,6 +55,9 @@ class DetectionStore:
             self._slots: dict[Tile, int] = {}
             self._slot_tiles: list[Tile] = []
             self._slot_boxes = np.full((64, 4), np.nan)  # (y0, x0, y1, x1); grows
+            self._slot_counts = np.zeros((0, 0), dtype=np.intp)  # by code, for the last limits
+            self._counted_for = b""  # these limits
+            self._uncounted: set[int] = set()  # slots that changed since
 
     def __len__(self) -> int:
         """Return the number of cells of all classes and scores, doubles left out."""
@@ -124,8 +127,13 @@ class DetectionStore:
             self._slot_tiles.append(cells.tile)
         if slot == len(self._slot_boxes):
             self._slot_boxes = np.concatenate([self._slot_boxes, self._slot_boxes])
-        self._tiles[cells.tile] = cells
+        self._set(cells)
         self._slot_boxes[slot] = cells.box
+
+    def _set(self, cells: TileCells) -> None:
+        """Let these be the cells of their tile."""
+        self._tiles[cells.tile] = cells
+        self._uncounted.add(self._slots[cells.tile])
 
     def _match_borders(self, tile: Tile) -> None:
         """Bring the verdicts between a tile and its neighbours up to date."""
@@ -138,8 +146,8 @@ class DetectionStore:
                 doubles_there, doubles_here = find_doubles(there, here, self.merge_radius)
             else:
                 doubles_here, doubles_there = find_doubles(here, there, self.merge_radius)
-            self._tiles[here.tile] = here.with_doubles(number, doubles_here)
-            self._tiles[there.tile] = there.with_doubles(7 - number, doubles_there)
+            self._set(here.with_doubles(number, doubles_here))
+            self._set(there.with_doubles(7 - number, doubles_there))
 
     def query(
         self,
@@ -206,15 +214,51 @@ class DetectionStore:
 
         Notes
         -----
-        Each tile remembers its counts for the last thresholds, so that counting a whole slide again
-        after some tiles were repainted is cheap.
+        The counts of all tiles are remembered for the last thresholds, so that counting again costs
+        a sum; only tiles that changed, and those that the box cuts, are gone through.
         """
-        tiles, names = self._near(box)
-        limits = _limits(names, thresholds)
-        total = np.zeros(len(names), dtype=np.intp)
-        for cells in tiles:
+        with self._lock:
+            names = tuple(self._names)
+            limits = _limits(names, thresholds)
+            counts = self._all_counts(limits)
+            boxes = self._slot_boxes[: len(counts)]
+            y0, x0, y1, x1 = (-np.inf, -np.inf, np.inf, np.inf) if box is None else box
+            whole = (boxes[:, :2] >= (y0, x0)).all(1) & (boxes[:, 2:] < (y1, x1)).all(1)
+            near = (boxes[:, :2] < (y1, x1)).all(1) & (boxes[:, 2:] >= (y0, x0)).all(1)
+            total = counts[whole].sum(axis=0)
+            cut = [self._tiles[self._slot_tiles[n]] for n in np.flatnonzero(near & ~whole)]
+        for cells in cut:
             total += cells.count(limits, box)
         return {name: int(n) for name, n in zip(names, total, strict=True) if name != _DROPPED}
+
+    def _all_counts(self, limits: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Return the cells that stand, by slot and code."""
+        n, key = len(self._slot_tiles), limits.tobytes()
+        if key != self._counted_for:
+            self._slot_counts = self._count_anew(limits)
+            self._counted_for = key
+        else:
+            more = n - len(self._slot_counts)
+            new = np.zeros((more, len(limits)), dtype=np.intp)
+            self._slot_counts = (
+                np.concatenate([self._slot_counts, new]) if more else self._slot_counts
+            )
+            for slot in self._uncounted:
+                self._slot_counts[slot] = self._tiles[self._slot_tiles[slot]].count(limits)
+        self._uncounted.clear()
+        return self._slot_counts
+
+    def _count_anew(self, limits: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Count the cells of all tiles at once."""
+        tiles = [self._tiles[tile] for tile in self._slot_tiles]
+        if not tiles or not len(limits):
+            return np.zeros((len(tiles), len(limits)), dtype=np.intp)
+        codes = np.concatenate([t.codes for t in tiles])
+        stands = np.concatenate([t.hidden for t in tiles]) == 0
+        stands &= np.concatenate([t.scores for t in tiles]) >= limits[codes]
+        slots = np.repeat(np.arange(len(tiles)), [len(t.codes) for t in tiles])
+        flat = slots[stands] * len(limits) + codes[stands]
+        return np.bincount(flat, minlength=len(tiles) * len(limits)).reshape(len(tiles), -1)
 
     def _near(self, box: Box | None) -> tuple[list[TileCells], tuple[str, ...]]:
         """Return the tiles whose cells may be in a box, in grid order, and the class names."""
@@ -280,8 +324,12 @@ class DetectionStore:
         with self._lock:
             self.clear()
             self._names = names
-            for cells in tiles:
-                self._put(cells)
+            self._tiles = {cells.tile: cells for cells in tiles}
+            self._slot_tiles = list(self._tiles)
+            self._slots = {tile: slot for slot, tile in enumerate(self._slot_tiles)}
+            boxes = np.array([c.box for c in self._tiles.values()]).reshape(-1, 4)
+            self._slot_boxes = np.concatenate([boxes, np.full((64, 4), np.nan)])
+            self._uncounted = set(self._slots.values())
             if merge_radius != self.merge_radius:
                 for tile in list(self._tiles):
                     self._match_borders(tile)

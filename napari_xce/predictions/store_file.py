@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.errors import SessionError
-from napari_xce.predictions.tile_cells import TileCells
+from napari_xce.predictions.detections import Box
+from napari_xce.predictions.tile_cells import NOWHERE, TileCells
 
 _VERSION = 1
 #: What reading a damaged file raises: numpy, zipfile and zlib each have their own words for it.
@@ -113,15 +114,44 @@ def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
             "Delete it: they are computed again when you look at the slide."
         ) from error
     ends = np.cumsum(arrays["sizes"])
-    parts = [np.split(arrays[name], ends[:-1]) for name in _CELL_ARRAYS] if len(ends) else []
+    starts = ends - arrays["sizes"]
+    points, codes, scores, diameters, hidden = (arrays[name] for name in _CELL_ARRAYS)
     tiles = [
-        TileCells((int(row), int(col)), int(revision), *cells)
-        for (row, col), revision, *cells in zip(
-            arrays["tiles"], arrays["revisions"], *parts, strict=False
+        TileCells(
+            (row, col),
+            revision,
+            points[a:b],
+            codes[a:b],
+            scores[a:b],
+            diameters[a:b],
+            hidden[a:b],
+            box,
+        )
+        for (row, col), revision, a, b, box in zip(
+            arrays["tiles"].tolist(),
+            arrays["revisions"].tolist(),
+            starts.tolist(),
+            ends.tolist(),
+            _boxes(points, starts, arrays["sizes"]),
+            strict=True,
         )
     ]
     radius = float(arrays["merge_radius"])
     return tiles, arrays["names"].tolist(), None if np.isnan(radius) else radius
+
+
+def _boxes(
+    points: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> list[Box]:
+    """Return the box of each tile's cells, all at once: a slide may have 200,000 tiles."""
+    boxes = [NOWHERE] * len(sizes)
+    filled = np.flatnonzero(sizes)
+    if len(filled):
+        low = np.minimum.reduceat(points, starts[filled], axis=0)
+        high = np.maximum.reduceat(points, starts[filled], axis=0)
+        for n, box in zip(filled.tolist(), np.hstack([low, high]).tolist(), strict=True):
+            boxes[n] = tuple(box)
+    return boxes
 
 
 def _check(arrays: dict[str, NDArray[Any]]) -> None:

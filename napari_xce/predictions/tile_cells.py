@@ -37,10 +37,9 @@ class TileCells:
     hidden : uint8, shape (N,)
         Bit n is set where neighbour n (`NEIGHBOURS`) found the same cell with a higher score.
 
-    Attributes
-    ----------
-    box : (float, float, float, float)
-        (y0, x0, y1, x1) of the outermost centres, level-0 pixels; `NOWHERE` without cells.
+    box : (float, float, float, float), optional
+        (y0, x0, y1, x1) of the outermost centres, level-0 pixels, where it is known already;
+        `NOWHERE` without cells.
     """
 
     tile: Tile
@@ -50,15 +49,14 @@ class TileCells:
     scores: NDArray[np.float32]
     diameters: NDArray[np.float32]
     hidden: NDArray[np.uint8]
-    box: Box = field(init=False)
+    box: Box = NOWHERE
     _counted: dict[bytes, NDArray[np.intp]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        box = NOWHERE
-        if len(self.points):
+        if len(self.points) and self.box is NOWHERE:
             (y0, x0), (y1, x1) = self.points.min(axis=0), self.points.max(axis=0)
             box = (float(y0), float(x0), float(y1), float(x1))
-        object.__setattr__(self, "box", box)
+            object.__setattr__(self, "box", box)
 
     def with_doubles(self, neighbour: int, doubles: NDArray[np.intp]) -> TileCells:
         """Return these cells with those hidden that one neighbour found better, and no others."""

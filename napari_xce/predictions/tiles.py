@@ -160,6 +160,13 @@ class TileGrid:
         row0, col0, row1, col1 = self.tile_range(box)
         return [(row, col) for row in range(row0, row1) for col in range(col0, col1)]
 
+    def middle_of(self, box: Box, tiles: int) -> Box:
+        """Return the middle of a level-0 box, at most so many tiles on a side."""
+        y0, x0, y1, x1 = box
+        half_y, half_x = (tiles * self.core_size * f / 2 for f in self.factor)
+        y, x = (y0 + y1) / 2, (x0 + x1) / 2
+        return max(y0, y - half_y), max(x0, x - half_x), min(y1, y + half_y), min(x1, x + half_x)
+
     def tile_of(self, points: ArrayLike) -> NDArray[np.int64]:
         """Return the tile that owns each point.
 

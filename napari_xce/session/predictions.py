@@ -23,6 +23,7 @@ from napari_xce.predictions.instances import (
     label_instances,
     mask_box,
 )
+from napari_xce.predictions.scheduler import tissue_tiles
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session.model import SessionModel
 
@@ -125,14 +126,11 @@ class SessionPredictions(SessionModel):
             tiles = grid.tiles_in(box or as_box(None, self.slides[slide].shape))
             tiles = [tile for tile in tiles if known.get(tile) != revision]
             if skip_glass and tiles:
-                tissue = self.tissue(slide)
                 said = self.store.annotations(slide).points
                 spoken_of = {(int(r), int(c)) for r, c in grid.tile_of(said)}
-                tiles = [
-                    tile
-                    for tile in tiles
-                    if tile in spoken_of or tissue.fraction(*grid.core_box(tile)) > 0
-                ]
+                rows, cols = np.arange(grid.rows), np.arange(grid.cols)
+                is_tissue = tissue_tiles(grid, rows, cols, self.tissue(slide))  # (R, C)
+                tiles = [tile for tile in tiles if is_tissue[tile] or tile in spoken_of]
             return tiles
 
     def predict_tile(self, slide: str, tile: Tile) -> None:

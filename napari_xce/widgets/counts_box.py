@@ -87,9 +87,9 @@ class CountsBox(Fold):
         for row, count in enumerate(counts):
             texts = [
                 count.name,
-                f"{count.in_view:,}",
+                _number(count.in_view),
                 _density(count.view_density),
-                f"{count.on_slide:,}",
+                _number(count.on_slide),
                 _density(count.slide_density),
             ]
             for column, text in enumerate(texts):
@@ -124,6 +124,13 @@ class CountsBox(Fold):
 
     def _toggle_pause(self) -> None:
         self.paused.emit(not self._is_paused)
+
+
+def _number(count: int) -> str:
+    """Return a count that fits its column: 12,345, 123 k, 1.23 M."""
+    if count < 100_000:
+        return f"{count:,}"
+    return f"{count / 1e3:.0f} k" if count < 999_500 else f"{count / 1e6:.2f} M"
 
 
 def _density(value: float | None) -> str:

@@ -147,11 +147,15 @@ def test_block_that_comes_after_closing_is_dropped():
     assert not level.any()
 
 
-def test_sketched_cells_show_far_out_and_leave_the_finest_level_open():
-    heat = HeatPyramid((4480, 4480), 4)  # 1120 heat pixels, 280 at level 2
-    heat.sketch(np.array([[112, 0]]), 112, np.array([[120.0, 9.0]]), np.array([1.0], np.float32))
-    assert not heat.levels[0].any()
+def test_sketched_cells_show_far_out_and_leave_what_is_painted():
+    heat = HeatPyramid((4480, 4480), 4)  # 1120 heat pixels, 280 at level 2, tiles of 28 there
+    heat.write(0, 0, np.full((112, 112), 200, np.uint8))
+    tiles = np.array([[0, 0], [1, 0]])
+    heat.sketch(tiles, 112, np.array([[120.0, 9.0]]), np.array([1.0], np.float32))
+    assert not heat.levels[0][112:].any()
     coarse = heat.levels[2]
-    assert coarse[30, 2] > 50  # the cell
+    assert coarse[30, 2] == 1 + round(254 / 4)  # the cell fills a quarter
     assert (coarse[28:56, :28] > 0).all()  # its tile is predicted
-    assert coarse.sum(dtype=int) == coarse[28:56, :28].sum(dtype=int)
+    assert (coarse[:28, :28] == 200).all()
+    assert not coarse[56:].any()
+    assert not coarse[:, 28:].any()

@@ -92,7 +92,7 @@ class Worker:
         self._view_is_due = False  # a tile of the view was painted in this round
         self._note = ""
         self._last_save = time.monotonic()
-        self._save_after = SAVE_SECONDS
+        self._save_took = 0.0
 
     # ---- for the loop
 
@@ -308,12 +308,12 @@ class Worker:
 
     def _save_sometimes(self) -> bool:
         """Save once a minute; never the reason to leave other work."""
-        if time.monotonic() - self._last_save > self._save_after:
+        # millions of cells take seconds to write: at most a twentieth of the time goes there
+        if time.monotonic() - self._last_save > max(SAVE_SECONDS, 20 * self._save_took):
             started = time.monotonic()
             self._session.save()
             self._last_save = time.monotonic()
-            # millions of cells take seconds to write: at most a twentieth of the time goes there
-            self._save_after = max(SAVE_SECONDS, 20 * (self._last_save - started))
+            self._save_took = self._last_save - started
         return False
 
     # ---- painting

@@ -7,6 +7,10 @@ import pytest
 from skimage.measure import regionprops
 
 import napari_xce as xce
+from napari_xce.predictions.block_reader import BlockReader
+from napari_xce.predictions.live import LiveModel
+from napari_xce.predictions.predictor import TilePrediction
+from napari_xce.predictions.tiles import Tile
 from napari_xce.session import Session
 from napari_xce.slides.synthetic import SyntheticSlide
 
@@ -39,14 +43,15 @@ def test_only_the_tiles_of_the_region_are_predicted(learnt: Session) -> None:
 def test_predicted_tiles_are_predicted_once_a_revision(
     learnt: Session, slide: SyntheticSlide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = []
-    real = Session.predict_tile
+    done: list[Tile] = []
+    real = LiveModel.predict_next
 
-    def count(self: Session, *tile: object) -> None:
-        done.append(tile)
-        real(self, *tile)  # type: ignore[arg-type]
+    def count(self: LiveModel, reader: BlockReader) -> dict[Tile, TilePrediction]:
+        found = real(self, reader)
+        done.extend(found)
+        return found
 
-    monkeypatch.setattr(Session, "predict_tile", count)
+    monkeypatch.setattr(LiveModel, "predict_next", count)
     learnt.predict()
     learnt.predict()
     assert len(done) == 2

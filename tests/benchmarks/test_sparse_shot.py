@@ -5,7 +5,7 @@ import json
 import pytest
 import sparse_shot
 from protocol.cells import Bench, Cell, every_cell
-from protocol.report import Results, interval, losing_places, write_report
+from protocol.report import Results, goal, interval, losing_places, write_report
 from protocol.rows import RowFile
 from protocol.tasks import FRACTIONS, TASKS
 
@@ -101,6 +101,17 @@ def test_what_loses_is_named():
     (lost,) = losing_places(results, "XCE ours")
     assert (lost["task"], lost["best"]) == ("dsb violet", "cross-entropy, calibrated")
     assert losing_places(results, "XCE ours, calibrated") == []  # within a hundredth
+
+
+def test_goal_counts_tasks_that_keep_enough_with_a_tenth():
+    rows = [
+        row("xce", few, name, fraction)
+        for name, few, full in [("dsb violet", 0.76, 0.8), ("cbc red cells", 0.6, 0.8)]
+        for fraction, few in [(0.1, few), (1.0, full)]
+    ]
+    rows.append(row("focal", 0.9, "dsb violet", 1.0))
+    counts = goal(Results(rows, "scratch", "yollo"), "XCE ours")
+    assert counts == {"tasks": 2, "of_own": 1, "of_best": 0}
 
 
 def test_report_is_written_of_a_part_and_of_the_whole(tmp_path):

@@ -96,8 +96,12 @@ def weights_by_dataset(given: list[str]) -> tuple[tuple[str, Path], ...]:
     chosen = dict.fromkeys(DATASETS, WEIGHTS)
     for words in given:
         dataset, _, path = words.partition("=")
-        if dataset not in chosen or not Path(path).is_file():
-            raise SystemExit(f"--weights {words}: give one of {', '.join(DATASETS)}, =, a file")
+        card = Path(path).with_suffix(".json")  # says what they were trained on
+        if dataset not in chosen or not Path(path).is_file() or not card.is_file():
+            raise SystemExit(
+                f"--weights {words}: give one of {', '.join(DATASETS)}, =, and a file of weights "
+                "with its card (.json) beside it."
+            )
         chosen[dataset] = Path(path).resolve()
     return tuple(chosen.items())
 

@@ -394,7 +394,7 @@ def facts(rows: list[Row]) -> dict[str, Any]:
     machines = {json.dumps(row["machine"], sort_keys=True) for row in rows}
     return {
         "cells": len(rows),
-        "seconds": round(sum(row["seconds"] for row in rows)),
+        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows)),
         "machines": [json.loads(machine) for machine in sorted(machines)],
         "weights": [
             {"task": task, "file": file, "sha256": digest, "trunk_saw": saw}
@@ -409,7 +409,8 @@ def about(rows: list[Row]) -> str:
     machines = "; ".join(
         f"{m['cpu']}, {m['cores']} cores, torch {m['torch']}" for m in known["machines"]
     )
-    text = f"{known['cells']} cells measured, {known['seconds']} s of work. Machine: {machines}.\n"
+    text = f"{known['cells']} cells measured, {known['cpu_seconds']} s of processor time. "
+    text += f"Machine: {machines}.\n"
     text += '"Live" is a threshold that a user has: 0.5, or where it says so the calibrated one.\n'
     if known["weights"]:
         text += "\nTrunk of each task, and what its training had seen of it:\n\n"

@@ -176,7 +176,7 @@ def train(
 
 
 @app.command(
-    epilog="Examples: [bold]napari-xce predict slide.svs --session case.xce --out cells.csv[/bold]"
+    epilog="Example: [bold]napari-xce predict slide.svs --session case.xce --out cells.csv[/bold]"
     " and, for many slides on a cluster, [bold]napari-xce predict *.svs --model model.safetensors "
     "--out folder --scheduler tcp://host:8786[/bold]"
 )

@@ -86,12 +86,15 @@ class SessionCorrections(SessionAdvice):
 
         Notes
         -----
-        What was rejected or accepted before is said anew. What the user clicked by hand, or
-        imported, counts more than a prediction: there it stays as it is.
+        A cell that was rejected before is accepted after all. Where the user has said a class
+        already, by hand or by `relabel`, that counts more than the prediction and stays.
         """
         id = self._slide_id(slide)
         cells = self._predicted(id, cells)
-        return self._correct(id, cells, cells.labels, f"Accept {_of_cells(cells)}")
+        clicks = self._clicks(id)
+        at = clicks_at(cells, clicks, self.cell_diameter(id))
+        open_ = cells[~np.append(clicks.kinds == POINT, False)[at]]
+        return self._correct(id, open_, open_.labels, "Accept")
 
     def reject(self, cells: Detections | ArrayLike, slide: str | None = None) -> list[str]:
         """Say that there is no cell of any class at these places.
@@ -110,18 +113,18 @@ class SessionCorrections(SessionAdvice):
 
         Notes
         -----
-        For predicted cells as in `accept`: what was clicked by hand stays.
+        Of predicted cells, those that the user clicked by hand stay.
         """
         id = self._slide_id(slide)
         if isinstance(cells, Detections):
-            labels = np.full(len(cells), BACKGROUND)
-            return self._correct(id, cells, labels, f"Reject {_of_cells(cells)}")
+            return self._correct(id, cells, np.full(len(cells), BACKGROUND), "Reject")
         return self.store.reject(id, cells)
 
     def relabel(
         self, cells: Detections | ArrayLike, name: str, slide: str | None = None
     ) -> list[str]:
-        """Say that predicted cells are of another class, in one action; see `accept`.
+        """Say that predicted cells are of another class, in one action; see `accept`. Those that
+        the user clicked by hand stay.
 
         Parameters
         ----------
@@ -135,9 +138,8 @@ class SessionCorrections(SessionAdvice):
         id, name = self._slide_id(slide), clean_name(name)
         cells = self._predicted(id, cells)
         right = bool((cells.labels == name).all())
-        words = f"{'Accept' if right else 'Relabel'} {_of_cells(cells)}"
-        words += "" if right else f" as {name}"
-        return self._correct(id, cells, np.full(len(cells), name), words)
+        verb, ending = ("Accept", "") if right else ("Relabel", f" as {name}")
+        return self._correct(id, cells, np.full(len(cells), name), verb, ending)
 
     def doubtful(
         self, box: Box | None = None, slide: str | None = None, most: int = 500
@@ -205,7 +207,9 @@ class SessionCorrections(SessionAdvice):
             )
         return known[np.unique(which)]
 
-    def _correct(self, id: str, cells: Detections, labels: Texts, words: str) -> list[str]:
+    def _correct(
+        self, id: str, cells: Detections, labels: Texts, verb: str, ending: str = ""
+    ) -> list[str]:
         """Say of cells what they are; what was said of them by keys before gives way to it."""
         clicks = self._clicks(id)
         at = clicks_at(cells, clicks, self.cell_diameter(id))
@@ -213,7 +217,7 @@ class SessionCorrections(SessionAdvice):
         settled = np.append(by_hand, False)[at] | (np.append(clicks.labels, "")[at] == labels)
         cells, labels, at = cells[~settled], labels[~settled], at[~settled]
         made: list[str] = []
-        with self.store.together(words):
+        with self.store.together(f"{verb} {_of_cells(cells)}{ending}"):
             self.store.delete(clicks.ids[np.unique(at[at >= 0])].tolist())
             for name in np.unique(labels).tolist():
                 points = cells.points[labels == name]

@@ -231,7 +231,7 @@ class Corrections:
         kept = len(cells) - len(made)
         words = f"{counted(len(made), 'cell')}: {done}"
         words += f" ({counted(kept, 'cell')} as before)" if kept else ""
-        self.caption.brief(f"{words} · Ctrl+Z takes it back")
+        self.caption.brief(f"{words}\nCtrl+Z takes it back")
 
     def _do(self, act: Callable[[], Any]) -> bool:
         """Do something to the store and show it at once; tell whether it changed anything."""

@@ -98,7 +98,14 @@ class FakeEngine:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         known = ("start", "shutdown", "set_viewport", "annotations_changed", "pause", "resume")
-        known += ("set_head", "suggest", "predict_slide", "cancel_predict", "pause_predict")
+        known += (
+            "set_head",
+            "undo_promotion",
+            "suggest",
+            "predict_slide",
+            "cancel_predict",
+            "pause_predict",
+        )
         if name not in known:
             raise AttributeError(name)
         return lambda *args: self.told.append((name, *args))

@@ -11,7 +11,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 
+from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
+from napari_xce.widgets import commands
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -206,7 +208,7 @@ def test_stepping_decides_with_one_key_each(found: Any) -> None:
 
 
 def test_undo_while_stepping_goes_back_to_that_cell(found: Any) -> None:
-    found.press(Qt.Key.Key_Space)
+    commands.step_through(found.viewer)  # the palette's word for Space
     first = found.layer("xce: this one").data.tolist()
     found.press(Qt.Key.Key_A)
     found.press(Qt.Key.Key_Z, CTRL)
@@ -273,6 +275,20 @@ def test_sections_need_no_more_width_than_there_is(found: Any) -> None:
     found.settle()
     area = found.dock.findChild(QScrollArea)
     assert area.widget().width() <= area.viewport().width()
+
+
+def test_promotion_can_be_taken_back_as_long_as_there_is_one(
+    found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not found.dock.learn.take_back.isVisible()
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "can_undo_promotion", property(lambda _: True))
+        found.settle()
+        assert found.dock.learn.take_back.isVisible()
+        found.dock.learn.take_back.click()
+    assert found.engine.told[-1] == ("undo_promotion",)
+    found.settle()
+    assert not found.dock.learn.take_back.isVisible()
 
 
 # ---- undo

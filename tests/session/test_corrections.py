@@ -125,6 +125,20 @@ def test_own_clicks_are_left_as_they_are(
     assert len(said) == 4  # and one for each of the other three
 
 
+def test_accepting_many_leaves_the_class_that_was_said_of_some(shown: Session) -> None:
+    cells = shown.found()
+    shown.relabel(cells[:1], "tumour")
+    shown.reject(cells[1:2])
+    shown.accept(cells)
+    assert [(place, label) for place, label, _, _ in _said(shown)] == [
+        ([100, 100], "tumour"),
+        ([100, 140], "lymphocyte"),  # rejected before
+        ([100, 180], "tumour"),
+        ([200, 100], "tumour"),
+    ]
+    assert shown.undo() == "Accept 3 cells"
+
+
 def test_relabel_to_background_rejects_and_unknown_class_is_refused(shown: Session) -> None:
     with pytest.raises(xce.SessionError, match="no class 'stroma'"):
         shown.relabel(shown.found(), "stroma")

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from napari_xce.annotations.lock import SessionLock
@@ -169,6 +169,19 @@ class Database:
                 f"The session {self.path} is gone: its folder was moved or deleted, or its drive "
                 "is not connected. The last action was not kept; put it back and repeat it."
             )
+
+
+def holds_slide(path: Path, fingerprint: str) -> bool | None:
+    """Tell whether a session that cannot be opened holds a slide; None where that cannot be read.
+
+    Nothing is changed, and another program that has the session is not disturbed.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT fingerprint FROM slides").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None
+    return (fingerprint,) in found
 
 
 @contextmanager

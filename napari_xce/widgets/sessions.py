@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from napari_xce.annotations.database import holds_slide
 from napari_xce.errors import SessionError
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
@@ -29,7 +30,8 @@ def session_for(slide: Slide) -> Session:
     Raises
     ------
     SessionError
-        If neither place can be written to.
+        If neither place can be written to, or the slide's session is open in another program or
+        damaged beyond repair.
     """
     folder = _folder_for(slide)
     stem = _stem(slide)
@@ -39,7 +41,9 @@ def session_for(slide: Slide) -> Session:
             return Session.create(path, classes=[FIRST_CLASS], head="yollo")
         try:
             session = Session.open(path)
-        except SessionError:  # open elsewhere, or damaged: leave it alone
+        except SessionError:  # open elsewhere, or damaged
+            if holds_slide(path / "session.sqlite", slide.fingerprint) is not False:
+                raise  # a new session would look as if all clicks were lost
             continue
         if any(r.fingerprint == slide.fingerprint for r in session.store.slides().values()):
             return session

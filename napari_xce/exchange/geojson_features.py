@@ -102,7 +102,7 @@ class Feature:
         """Return the first of these measurements that the object has; NaN for none."""
         found = self.properties.get("measurements")
         if isinstance(found, list):
-            found = {m.get("name"): m.get("value") for m in found if isinstance(m, dict)}
+            found = {str(m.get("name")): m.get("value") for m in found if isinstance(m, dict)}
         for name in names:
             value = found.get(name) if isinstance(found, dict) else None
             if isinstance(value, float):
@@ -116,7 +116,7 @@ class Feature:
         yield from self._simple(self.geometry)
 
     def _simple(self, geometry: Any) -> Iterator[tuple[str, Any]]:
-        kind = geometry.get("type") if isinstance(geometry, dict) else None
+        kind = str(geometry.get("type")) if isinstance(geometry, dict) else None
         if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
             for part in geometry["geometries"]:
                 yield from self._simple(part)
@@ -189,11 +189,11 @@ def iter_features(path: Path | str) -> Iterator[Feature]:
     Raises
     ------
     ExchangeError
-        If the file cannot be read, is not GeoJSON, is nested too deeply or far too large; what
-        comes before the fault was yielded.
+        If it is not GeoJSON or far too large; what comes before the fault was yielded. Read within
+        `sentences`, which names the file and catches what else a file can cause.
     """
     number = 0
-    with _sentences(Path(path)), _text(Path(path)) as read:
+    with _text(Path(path)) as read:
         for item, node in enumerate(iter_items(read, "features"), start=1):
             for feature in _with_children(node, item):
                 number += 1
@@ -261,8 +261,8 @@ def _color(entry: dict[str, Any]) -> str | None:
 
 
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """Turn what can go wrong in a file into sentences that name it."""
+def sentences(path: Path | str) -> Iterator[None]:
+    """Turn what can go wrong while a file is read into sentences that name it."""
     try:
         yield
     except ExchangeError as error:

@@ -23,6 +23,7 @@ from napari_xce.exchange.geojson_features import (
     DETECTION,
     Feature,
     iter_features,
+    sentences,
 )
 from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector
 from napari_xce.exchange.outlines import Area
@@ -80,9 +81,10 @@ def read_geojson(path: Path | str, *, origin: Origin = CORNER) -> ImportedPoints
         that is no finite number; with the number of the feature.
     """
     collector = PointCollector()
-    for feature in iter_features(path):
-        if not _left_out(feature, collector):
-            _add_points(feature, collector, origin)
+    with sentences(path):
+        for feature in iter_features(path):
+            if not _left_out(feature, collector):
+                _add_points(feature, collector, origin)
     return collector.finish()
 
 
@@ -157,18 +159,19 @@ def read_cells(path: Path | str, *, origin: Origin = CORNER) -> ImportedCells:
     collector = PointCollector()
     scores, diameters = array("f"), array("f")
     shift_y, shift_x = (value - 0.5 for value in origin)
-    for feature in iter_features(path):
-        if _left_out(feature, collector):
-            continue
-        if feature.kind not in (DETECTION, CELL):
-            collector.leave_out("annotations")
-            continue
-        label = _label(feature, collector)
-        score, diameter = feature.measurement(*SCORES), feature.measurement(*DIAMETERS)
-        for x, y, size in _centres(feature, collector):
-            collector.add_one(y + shift_y, x + shift_x, label)
-            scores.append(score if 0 <= score <= 1 else 1.0)
-            diameters.append(diameter if diameter > 0 else size)
+    with sentences(path):
+        for feature in iter_features(path):
+            if _left_out(feature, collector):
+                continue
+            if feature.kind not in (DETECTION, CELL):
+                collector.leave_out("annotations")
+                continue
+            label = _label(feature, collector)
+            score, diameter = feature.measurement(*SCORES), feature.measurement(*DIAMETERS)
+            for x, y, size in _centres(feature, collector):
+                collector.add_one(y + shift_y, x + shift_x, label)
+                scores.append(score if 0 <= score <= 1 else 1.0)
+                diameters.append(diameter if diameter > 0 else size)
     cells = Detections(
         collector.points, collector.labels, np.asarray(scores), np.asarray(diameters)
     )
@@ -224,18 +227,19 @@ def read_areas(path: Path | str, *, origin: Origin = CORNER) -> ImportedAreas:
     collector = PointCollector()
     areas: list[tuple[str, Area]] = []
     dy, dx = (value - 0.5 for value in origin)
-    for feature in iter_features(path):
-        if _left_out(feature, collector):
-            continue
-        if feature.kind != ANNOTATION or feature.region is not None:
-            collector.leave_out("cells and reviewed regions")
-            continue
-        for kind, coordinates in feature.shapes():
-            if kind in ("Polygon", "MultiPolygon"):
-                shape = shapely.transform(
-                    feature.polygon(kind, coordinates), lambda xy: xy + (dx, dy)
-                )
-                areas.append((feature.name or feature.classification()[0], shape))
-            else:
-                collector.leave_out("points and lines")
+    with sentences(path):
+        for feature in iter_features(path):
+            if _left_out(feature, collector):
+                continue
+            if feature.kind != ANNOTATION or feature.region is not None:
+                collector.leave_out("cells and reviewed regions")
+                continue
+            for kind, coordinates in feature.shapes():
+                if kind in ("Polygon", "MultiPolygon"):
+                    shape = shapely.transform(
+                        feature.polygon(kind, coordinates), lambda xy: xy + (dx, dy)
+                    )
+                    areas.append((feature.name or feature.classification()[0], shape))
+                else:
+                    collector.leave_out("points and lines")
     return ImportedAreas(areas, collector.notes)

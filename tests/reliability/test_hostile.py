@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import napari_xce as xce
 from napari_xce.annotations import Store
-from napari_xce.exchange import read_points, write
+from napari_xce.exchange import read_areas, read_cells, read_points, write
 from napari_xce.learning.model import CellModel
 from napari_xce.predictions.cell_cache import load_cells, save_cells
 from napari_xce.predictions.detections import Detections
@@ -97,6 +97,10 @@ def read(name: str, content: bytes) -> int | None:
         found, refused = answer_or_refusal(
             lambda: read_points(path, mpp=(0.5, 0.5)), xce.ExchangeError
         )
+        others = [read_cells, read_areas] if "geojson" in name else []
+        for other in others:
+            sentence = answer_or_refusal(lambda: other(path), xce.ExchangeError)[1]  # noqa: B023
+            assert sentence is None or sentence.startswith(str(path))
         if refused is not None:
             assert refused.startswith(str(path))
             assert refused.endswith(".")

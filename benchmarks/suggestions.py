@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from clicking.methods import Proposals, logistic
 from clicking.scenes import RADII, found_by, halves, score, session_on
 from numpy.typing import NDArray
 from protocol.rows import RowFile
@@ -118,21 +119,41 @@ def mean_f1(session: xce.Session, slides: list[str], images: list[LabelledImage]
     return float(np.mean([of_class[RADIUS]["live"] for of_class in scores.values()]))
 
 
+def full_supervision(
+    image: LabelledImage, judged: list[LabelledImage], weights: Path
+) -> list[dict[str, Any]]:
+    """Measure what all labels give: to the tool, and to logistic regression; the better counts."""
+    with session_on([image, *judged], BRCA_CLASSES, weights) as session:
+        seen = Proposals(session)
+        slide, *others = session.slides
+        for k, name in enumerate(BRCA_CLASSES):
+            session.annotate(name, image.points[image.labels == k], slide)
+        session.review(((0, 0), image.pixels.shape[:2]), slide)
+        session.fit(seconds=0)
+        tool = mean_f1(session, others, judged)
+    theirs = list(range(1, len(judged) + 1))
+    truth = seen.truth([0], [image], BRCA_CLASSES)
+    p = logistic(
+        seen.rows([0]), truth, seen.rows(theirs), len(BRCA_CLASSES), balanced=False, strength=0.1
+    )
+    found = seen.found(theirs, p, BRCA_CLASSES)
+    scores = score(found, judged, BRCA_CLASSES, dict.fromkeys(BRCA_CLASSES, 0.5))
+    rival = float(np.mean([of_class[RADIUS]["live"] for of_class in scores.values()]))
+    n = len(image.points)
+    return [{"n": n, "f1": max(tool, rival), "tool": tool, "logistic regression": rival}]
+
+
 def curve(
     way: str, images: list[LabelledImage], seed: int, weights: Path, marks: tuple[int, ...]
 ) -> list[dict[str, Any]]:
     """Click by one way and measure F1 at each mark; "full" says everything at once."""
     clicked, judged = halves(images, seed)
     image, rng = side_by_side(clicked), np.random.default_rng(seed)
+    if way == "full":
+        return full_supervision(image, judged, weights)
     points = []
     with session_on([image, *judged], BRCA_CLASSES, weights) as session:
         slide, *others = session.slides
-        if way == "full":
-            for k, name in enumerate(BRCA_CLASSES):
-                session.annotate(name, image.points[image.labels == k], slide)
-            session.review(((0, 0), image.pixels.shape[:2]), slide)
-            session.fit(seconds=0)
-            return [{"n": len(image.points), "f1": mean_f1(session, others, judged)}]
         for tile in session.predictions[slide].grid.tiles_in((0, 0, *image.pixels.shape[:2])):
             session.live.observe((slide, tile))
         said = 0

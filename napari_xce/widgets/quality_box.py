@@ -88,6 +88,9 @@ class QualityBox(Fold):
         self.purpose.setMinimumContentsLength(16)
         self.purpose.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.purpose.setAccessibleName("What the region is for")
+        self.purpose.setToolTip(
+            "Learning never sees a test region, so that what is measured there is honest"
+        )
         for words, aside in PURPOSES.items():
             self.purpose.addItem(words, aside)
         self.rows.addWidget(self.purpose)
@@ -189,6 +192,7 @@ def _table(headers: list[str], name: str) -> QTableWidget:
     table = QTableWidget(0, len(headers))
     table.setHorizontalHeaderLabels(headers)
     table.setAccessibleName(name)
+    table.setToolTip(f"{name} in the regions reviewed")
     table.verticalHeader().setVisible(False)
     table.verticalHeader().setDefaultSectionSize(ROW_PX)
     table.verticalHeader().setMinimumSectionSize(ROW_PX)

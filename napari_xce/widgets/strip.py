@@ -37,6 +37,7 @@ class Strip(QWidget):
         slot = QToolButton()
         slot.setFixedSize(SIDE_PX + 6, SIDE_PX + 6)
         slot.setIconSize(QSize(SIDE_PX, SIDE_PX))
+        slot.setToolTip("A place where a click helps")
         slot.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         slot.clicked.connect(lambda checked=False: self.chosen.emit(index))
         return slot

@@ -1,8 +1,8 @@
 """What ties one viewer and one of its slides to a session and its engine. GUI thread only.
 
-No timer and no thread of its own: whoever owns it calls :meth:`Binding.tick` ten times a second.
-The engine publishes, the binding reads; it asks the engine only by its methods, which return at
-once.
+No timer and no thread of its own: whoever owns it calls :meth:`Binding.tick` ten times a second,
+and whenever the engine has something to tell. The engine publishes, the binding reads; it asks the
+engine only by its methods, which return at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_xce.annotations import BACKGROUND
-from napari_xce.engine import Engine, Message, Painted, Segmented
+from napari_xce.engine import Engine, Message, ModelReady, Painted, Segmented
 from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
@@ -24,7 +24,7 @@ from napari_xce.viewer.annotation_layer import AnnotationLayer
 from napari_xce.viewer.area_layer import AreaLayer
 from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.frame import place, placement
-from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.heat_layer import HeatLayer, meet
 from napari_xce.viewer.masks_layer import MasksLayer
 from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.region_layer import RegionLayer
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_xce.suggestions import Suggestion
 
 CELL_UM = 8.0  # usual diameter of a nucleus, where nobody said otherwise
+MOST_TILES = 1000  # in a view, to ask whether it is painted to the end
 VIEW_SETTING = "gui.view"
 
 
@@ -90,6 +91,7 @@ class Binding:
         self.moved = True  # the view moved; whoever counts sets it back
         self._seen_revision = session.store.revision
         self._at_once = False
+        self._fresh = False  # something in view was predicted, and not drawn to the end since
         self._placed: bytes = b""
         self._segmented: Segmented | None = None  # the latest
         self._view = ViewWatcher(viewer)
@@ -237,7 +239,10 @@ class Binding:
             self._annotated()
         now = time.monotonic()
         self._follow_view()
-        self.heat.tick(self.box, now)
+        if self._fresh and self._view_is_complete():  # drawn at once, whatever was drawn before
+            self._fresh = False
+            self._at_once = True
+        self.heat.tick(self.box, now, at_once=self._at_once)
         self._tick_cells(now)
         return messages
 
@@ -399,6 +404,10 @@ class Binding:
             self._show_heat()
             self.heat.painted(message.box)
             self.cells.changed()
+            self._fresh |= self.box is not None and meet(message.box, self.box)
+        elif isinstance(message, ModelReady):  # perhaps other thresholds
+            self.cells.changed()
+            self._fresh = True
         elif isinstance(message, Segmented) and self.session.head == "unet":
             self._segmented = message
             self._show_masks()
@@ -406,13 +415,13 @@ class Binding:
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
         self._seen_revision = self.session.store.revision
+        self.engine.annotations_changed()  # first: it works while the layers are put right
         self.clicks.mirror()
         self._show_regions()
         self.pointer.close()
         self._show_heat()
         self.masks.recolor(self.colors())
         self.cells.changed()
-        self.engine.annotations_changed()
 
     def _drawn(self) -> None:
         """Go back to clicking after a region was drawn."""
@@ -433,6 +442,17 @@ class Binding:
         self.box = view_box(self.viewer, self.slide_layer) if flat else None
         if self.box is not None:
             self.engine.set_viewport(self.slide_id, self.box)
+
+    def _view_is_complete(self) -> bool:
+        """Tell whether all in view is predicted by the present model."""
+        predictions = self.session.predictions.get(self.slide_id)
+        if self.box is None or predictions is None:
+            return False
+        row0, col0, row1, col1 = predictions.grid.tile_range(self.box)
+        if (row1 - row0) * (col1 - col0) > MOST_TILES:
+            return False
+        known, revision = predictions.revisions, self.session.model_revision
+        return all(known.get(tile) == revision for tile in predictions.grid.tiles_in(self.box))
 
     def _tick_cells(self, now: float) -> None:
         predictions = self.session.predictions.get(self.slide_id)

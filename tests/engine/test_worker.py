@@ -31,6 +31,12 @@ from .conftest import tumour_cells
 WHOLE = (0.0, 0.0, 447.0, 1343.0)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fine-tuning wait for all painting, so that no test depends on the time."""
+    monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", 3600.0)
+
+
 @pytest.fixture
 def told() -> list[Message]:
     return []
@@ -66,7 +72,6 @@ def test_training_has_its_turns_while_the_view_is_painted(
 ) -> None:
     wide = session.add_slide(SyntheticSlide((448, 448 * 12), seed=4))
     worker.obey(SetViewport(wide, (0.0, 0.0, 447.0, 448.0 * 12)))
-    monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", 3600.0)
     for _ in range(5):
         worker.work()
     assert worker.status().steps == 0

@@ -37,12 +37,13 @@ def _refresh(layer: Layer) -> None:
 
 
 @pytest.fixture
-def asynchronous() -> Iterator[None]:
+def asynchronous(viewer: ViewerModel) -> Iterator[None]:
     """Slice layers in a thread, as with NAPARI_ASYNC=1."""
     settings = get_settings().experimental
     before, settings.async_ = settings.async_, True
     yield
     settings.async_ = before
+    viewer._layer_slicer.shutdown()
 
 
 # ---- the coarsest level is kept for ever: viewer/heat_layer.py, predictions/heat.py

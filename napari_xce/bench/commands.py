@@ -35,12 +35,8 @@ def latency(
     """
     from napari_xce.bench.latency import measure_latency, rows_of
     from napari_xce.bench.report import finish
-    from napari_xce.errors import XceError
-    from napari_xce.widgets.launch import why_no_window
 
-    obstacle = why_no_window()
-    if obstacle is not None:
-        raise XceError(f'{obstacle} Try: xvfb-run -a -s "-screen 0 2200x1300x24" napari-xce bench')
+    _need_window()
     report = measure_latency(clicks=clicks)
     finish(report, "Latency", rows_of(report), as_json)
 
@@ -71,11 +67,35 @@ def scale(
     """
     from napari_xce.bench.report import finish
     from napari_xce.bench.scale import measure_scale, rows_of
+
+    _need_window()
+    report = measure_scale(detections, side)
+    finish(report, "Scale", rows_of(report), as_json)
+
+
+@bench.command(epilog="Example: [bold]napari-xce bench soak --minutes 60 --json soak.json[/bold]")
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to use the window.")] = 60.0,
+    as_json: JsonFile = None,
+) -> None:
+    """Use a real window for long, and see whether memory, threads or open files grow.
+
+    Needs a display, or xvfb-run.
+    """
+    from napari_xce.bench.report import finish
+    from napari_xce.bench.soak import rows_of
+    from napari_xce.bench.soak import soak as use
+
+    _need_window()
+    report = use(minutes)
+    finish(report, "Long use", rows_of(report), as_json)
+
+
+def _need_window() -> None:
+    """Refuse, saying how to get one, where no window can be opened."""
     from napari_xce.errors import XceError
     from napari_xce.widgets.launch import why_no_window
 
     obstacle = why_no_window()
     if obstacle is not None:
-        raise XceError(f"{obstacle} Try: xvfb-run -a napari-xce bench scale")
-    report = measure_scale(detections, side)
-    finish(report, "Scale", rows_of(report), as_json)
+        raise XceError(f'{obstacle} Try: xvfb-run -a -s "-screen 0 2200x1300x24" napari-xce bench')

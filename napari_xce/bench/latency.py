@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SIDE = 4096  # of the slide, level-0 pixels
 ZOOM = 1.0
 MOVES = 10
-SETTLE = 0.3  # seconds for frames that are still on their way
+SETTLE = 0.6  # seconds in which calibration may call for another repaint, and frames come late
 #: Turns of learning and paused, and seconds of each, for the loop's delay.
 TURNS, TURN_SECONDS = 4, 6.0
 BEAT_MS, PAN_MS, PAN_PX = 5, 16, 8
@@ -176,12 +176,16 @@ class _Run:
             eye.rest()
 
     def _wait_painted(self, revision: int) -> None:
-        """Wait until the view is of a later revision, and drawn."""
+        """Wait until the view is of a later revision, and drawn, and stays so for a moment."""
         window = self.window
-        window.wait_until(
-            lambda: window.session.model_revision > revision and window.view_is_painted()
-        )
-        window.wait(SETTLE)
+        while True:
+            window.wait_until(
+                lambda: window.session.model_revision > revision and window.view_is_painted()
+            )
+            painted = window.session.model_revision
+            window.wait(SETTLE)
+            if window.session.model_revision == painted and window.view_is_painted():
+                return
 
     def _cells_in_view(self, count: int) -> list[tuple[tuple[float, float], str]]:
         """Return cells well inside the view and not clicked yet, with their classes."""

@@ -2,7 +2,7 @@
 
 The GUI leaves a command and returns at once; the thread ``xce-engine`` takes the commands, lets
 the worker do one short piece of work, and yields. What happened is told by messages, which the GUI
-fetches with ``poll``.
+fetches with ``poll``; a callback says that there are some.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from napari_xce.engine.messages import (
     CancelPredict,
@@ -55,10 +56,15 @@ class Engine:
     session : Session
         Shared with the GUI; whoever uses its model takes ``session.lock``. The engine ends by
         itself when the session is closed.
+    wake : callable, optional
+        Called when there is something to fetch and nobody was told since the last ``poll``. It
+        runs on the engine's thread and must return at once. A `Status` is not worth it.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, wake: Callable[[], None] | None = None) -> None:
         self._session = session
+        self._wake = wake
+        self._woken = False  # and not polled yet
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._outbox: deque[Message] = deque(maxlen=MOST_MESSAGES)
         self._latest: dict[type, Message] = {}  # of these only the last one counts
@@ -96,6 +102,7 @@ class Engine:
 
         Of `Status` and `Segmented` only the latest is told.
         """
+        self._woken = False  # before the messages are taken: one too many is better than none
         messages: list[Message] = []
         while self._outbox:
             messages.append(self._outbox.popleft())
@@ -175,3 +182,6 @@ class Engine:
             self._latest[type(message)] = message
         else:
             self._outbox.append(message)
+        if self._wake is not None and not self._woken and not isinstance(message, Status):
+            self._woken = True
+            self._wake()

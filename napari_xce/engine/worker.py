@@ -1,8 +1,11 @@
 """What the engine's thread does: one short piece of work after the other, the most urgent first.
 
-Order of work: learn from new clicks - answer a request for suggestions - paint what is in view -
-masks of the view - a whole-slide run - paint around the view - fine-tune, which also gets every
-fourth turn while there is painting to do. Each piece holds the session's lock, so that what it
+Order of work: learn from new clicks - answer a request for suggestions - paint what is in view,
+where the last click was first - calibrate thresholds - masks of the view - a whole-slide run - look
+again where the clicks are, after a promotion - paint around the view - fine-tune, which also gets
+a turn when painting has kept it waiting. Nothing is queued: what is most urgent is asked anew
+before each piece, so that work for a view that has gone, or for a model that has been replaced, is
+never done. Each piece holds the session's lock, so that what it
 relies on (model, grids, classes) does not change under it. A piece that fails says so once and
 rests until something changes. Only the engine's thread calls the worker; tests call it directly.
 """
@@ -39,6 +42,7 @@ from napari_xce.engine.pace import Pace
 from napari_xce.engine.slide_run import SlideRun
 from napari_xce.engine.view_masks import segment_view
 from napari_xce.errors import XceError
+from napari_xce.learning.devices import load_optimizer
 from napari_xce.learning.memory import TileKey
 from napari_xce.predictions.detections import Box
 from napari_xce.predictions.scheduler import next_tile
@@ -51,14 +55,16 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two automatic saves.
 SAVE_SECONDS = 60.0
-#: One piece in so many goes to what would otherwise have to wait: fine-tuning while the view is
-#: painted, the view while there is much to learn from.
+#: While there is much to learn from, one piece in so many goes to the view.
 TURN = 4
 #: Tiles on a side of the view that are painted: far out the view's middle, not half a slide.
 MOST_TILES = 64
+#: Seconds that fine-tuning waits for painting, before it gets a turn in between.
+PATIENCE = 0.25
 NOTHING_MORE = "nothing more to gain from these clicks"
 
 Piece = Callable[[], bool]
+Point = tuple[float, float]
 
 
 class Worker:
@@ -87,6 +93,12 @@ class Worker:
         self._broken: dict[TileKey, int] = {}  # tiles that could not be done, and the revision
         self._told: set[str] = set()
         self._pieces = 0
+        self._focus: tuple[str, Point] | None = None  # slide and place of the latest click
+        self._calibrated = False  # anew, and not told yet
+        self._judging = False
+        self._look_again_due = False  # features changed: the clicks have to be looked at again
+        self._warm = False
+        self._trained = time.monotonic()  # when fine-tuning had its last turn
         self._pace = Pace()
         self._settled = False  # training has nothing more to gain from what stands
         self._view_is_due = False  # a tile of the view was painted in this round
@@ -101,6 +113,7 @@ class Worker:
         match command:
             case SetViewport(slide_id, box):
                 self._view = (slide_id, box)
+                self._focus = None
             case TakeUp():
                 self._something_changed()
             case SetPaused(paused):
@@ -176,7 +189,8 @@ class Worker:
         turn = self._pieces % TURN == 0
         # where many tiles are to be learnt from, as in a session just opened, the view gets a turn
         early = [self._paint_view] if turn and self._to_learn else []
-        late = [self._train] if turn else []
+        starved = time.monotonic() - self._trained > PATIENCE
+        late = [self._train] if starved and not self._to_take_up else []
         return [
             self._save_sometimes,
             *early,
@@ -185,10 +199,13 @@ class Worker:
             *late,
             self._recall_heat,
             self._paint_view,
+            self._calibrate,
             self._show_masks,
             self._continue_run,
+            self._look_again,
             self._paint_around,
             self._train,
+            self._warm_up,
         ]
 
     # ---- failures
@@ -245,6 +262,7 @@ class Worker:
         if self._to_take_up:
             self._to_take_up = False
             self._session.take_up_annotations()
+            self._focus = _latest_place(self._session)
             self._to_learn = not live.is_current
             self._tell_model()
         if not self._to_learn:
@@ -255,13 +273,47 @@ class Worker:
             if len(unseen) > 1:
                 return True
         self._to_learn = False
-        live.learn()
+        live.fit_classes()
+        self._look_again_due = False
         self._note = "" if live.has_learnt else "click a few cells to begin"
         self._pace.begin_anew()
+        self._trained = time.monotonic()
         if not live.has_learnt:
             self._clear_predictions()
         self._tell_model()
         return True
+
+    def _calibrate(self) -> bool:
+        """Do a piece of the calibration; what came of it is told when it is done."""
+        if not self._session.has_learnt:
+            return False
+        if self._session.live.calibrate_some():
+            self._calibrated = True
+            return True
+        if self._calibrated:
+            self._calibrated = False
+            self._model_told = 0
+            self._tell_model()
+        return False
+
+    def _look_again(self) -> bool:
+        """Look at one tile with clicks, so that the next click need not wait for all of them."""
+        if not self._look_again_due or self._paused:
+            return False
+        live = self._session.live
+        unseen = [key for key in live.unseen_tiles() if key not in self._broken]
+        if not unseen:
+            self._look_again_due = False
+            return False
+        self._on_tile(unseen[0], lambda: live.observe(unseen[0]))
+        return True
+
+    def _warm_up(self) -> bool:
+        """Load what the first training step would wait for, while there is nothing to do."""
+        if not self._warm:
+            self._warm = True
+            load_optimizer()
+        return False
 
     def _clear_predictions(self) -> None:
         """Take what was predicted away, because all it was learnt from was taken back."""
@@ -273,23 +325,39 @@ class Worker:
                 self._tell(Painted(id, whole, self._session.model_revision))
 
     def _train(self) -> bool:
-        """Take one fine-tuning step; judge the copy when it is due."""
+        """Do a piece of fine-tuning: prepare, take a step, or judge the copy when it is due."""
         live = self._session.live
         if self._paused or self._to_learn or self._run_goes_on or not live.has_learnt:
             return False
+        self._trained = time.monotonic()
+        if self._calibrate():
+            return True
+        if self._judging and live.trial_is_due:
+            return live.judge_some() or self._conclude()
+        self._judging = False
+        if live.prepare_training():
+            return True
         began = time.monotonic()
         loss = live.train_step()
+        self._trained = time.monotonic()
         self._settled = loss is None
         if loss is None:
             return False
-        self._pace.add(began, time.monotonic(), loss)
-        if live.trial_is_due:
-            trial = live.try_promotion()
-            self._note = trial.words
-            if trial.promoted:
-                self._tell(Promoted(live.revision, trial.words))
-                self._tell_model()
-                self._guarded(self._session.save)
+        self._pace.add(began, self._trained, loss)
+        self._judging = live.trial_is_due
+        return True
+
+    def _conclude(self) -> bool:
+        """Let the copy take the model's place if it is better."""
+        self._judging = False
+        live = self._session.live
+        trial = live.try_promotion()
+        self._note = trial.words
+        if trial.promoted:
+            self._look_again_due = True
+            self._tell(Promoted(live.revision, trial.words))
+            self._tell_model()
+            self._guarded(self._session.save)
         return True
 
     def _undo_promotion(self) -> None:
@@ -351,7 +419,8 @@ class Worker:
             if id == slide_id and failed_at == revision:
                 revisions[broken] = revision
         tissue = self._session.tissue(slide_id) if around else None
-        tile = next_tile(box, predictions.grid, revisions, revision, tissue)
+        focus = self._focus[1] if self._focus is not None and self._focus[0] == slide_id else None
+        tile = next_tile(box, predictions.grid, revisions, revision, tissue, focus)
         if tile is None or not (around or tile in predictions.grid.tiles_in(box)):
             return False
         self._predict(slide_id, tile)
@@ -471,3 +540,12 @@ class Worker:
         if run is not None:
             self._drop_run()
             self._tell(Progress(run.slide_id, 0, 0, 0.0))
+
+
+def _latest_place(session: Session) -> tuple[str, Point] | None:
+    """Return where the latest annotation is that stands."""
+    said = session.annotations()
+    if not len(said):
+        return None
+    y, x = said.points[-1].tolist()
+    return str(said.slides[-1]), (y, x)

@@ -9,7 +9,7 @@ numpy; any thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,13 +110,35 @@ def calibrate(
     one class the geometric mean of this and of the threshold of the highest expected F1
     (``expected_f1_threshold``).
     """
-    trials = [_Trial.of(rows, n_classes, emphasis, ridge, 1.0, start) for emphasis in emphases]
+    steps = calibrating(rows, n_classes, emphases, ridge, start)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Calibrated = done.value
+            return found
+
+
+def calibrating(
+    rows: Rows,
+    n_classes: int,
+    emphases: Sequence[Emphasis],
+    ridge: float = RIDGE,
+    start: ClickModel | None = None,
+) -> Generator[None, None, Calibrated]:
+    """Do as `calibrate`, with a pause after each fit, so that nobody has to wait for all of them.
+
+    Arguments and what is returned in the end are those of `calibrate`.
+    """
+    trials = []
+    for emphasis in emphases:
+        trials.append((yield from _Trial.of(rows, n_classes, emphasis, ridge, 1.0, start)))
     needed = LEAST_GAIN / np.sqrt(max(len(trials[0].clicks), 1))
     best = max(trials[1:], key=lambda t: t.rank, default=trials[0])
     trial = best if best.rank > trials[0].rank + needed else trials[0]
     weight = trials[0].unknown_weight()  # the chosen one tells clicks from unknown too well
     if weight < 1.0:
-        trial = _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
+        trial = yield from _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
     thresholds = [trial.threshold(label) for label in range(1, n_classes + 1)]
     unknown = rows.labels == UNANNOTATED
     if n_classes == 1 and len(trial.clicks) > 1 and unknown.any():
@@ -146,7 +168,9 @@ class _Trial:
         ridge: float,
         unknown: float,
         start: ClickModel | None,
-    ) -> _Trial:
+    ) -> Generator[None, None, _Trial]:
+        """Fit, and fit without the clicks of each fold; a pause after each."""
+
         def fitted(keep: NDArray[np.bool_] | slice, start: ClickModel | None) -> ClickModel:
             return fit_clicks(
                 rows.vectors[keep],
@@ -167,6 +191,7 @@ class _Trial:
             out = clicks[folds == fold]
             keep = np.ones(len(rows.labels), bool)
             keep[out] = False
+            yield
             left_out[folds == fold] = fitted(keep, fit).probabilities(rows.vectors[out])
         return cls(rows, emphasis, unknown, fit, clicks, left_out)
 

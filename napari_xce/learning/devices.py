@@ -67,6 +67,11 @@ def leave_a_core_free() -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
 
 
+def load_optimizer() -> None:
+    """Make an optimizer and drop it: torch loads its compiler with the first one, for a second."""
+    torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
+
+
 @torch.no_grad()
 def _bfloat16_is_faster(device: torch.device) -> bool:
     """Time a few convolutions in both precisions; the best of several, for others work too."""

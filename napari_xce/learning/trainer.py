@@ -115,6 +115,7 @@ class Trainer:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.steps = 0
         self._failures = 0
+        self._judged: dict[tuple[bool, int], Judgement] = {}  # by (copy or not, crop), as they are
         self._rng = np.random.default_rng(seed)
         self._targets = [self._target(crop) for crop in crops]
         self._loss = ExclusiveCrossEntropy(alpha=0.5)
@@ -162,6 +163,7 @@ class Trainer:
         if not torch.isfinite(norm):  # no NaN ever reaches the weights
             return float("nan")
         self._optimizer.step()
+        self._judged = {key: found for key, found in self._judged.items() if not key[0]}
         self.steps += 1
         return float(loss.detach())
 
@@ -203,11 +205,7 @@ class Trainer:
         Unannotated cells of the class pull the ranks below 1 for every model alike, so that only
         differences count.
         """
-        found = [
-            self._judge_crop(model, crop, rows)
-            for crop in self.crops
-            if len(rows := crop.held_out[crop.said.labels[crop.held_out] > 0])
-        ]
+        found = [self._judge_crop(model, number) for number in self._judging_crops()]
         if not found:
             return Judgement(np.empty(0), np.empty(0), np.empty(0, int))
         return Judgement(
@@ -216,11 +214,32 @@ class Trainer:
             np.concatenate([f.labels for f in found]),
         )
 
+    def judge_some(self) -> bool:
+        """Judge copy and model at one more crop, for `compare` to find; False if none is left."""
+        for number in self._judging_crops():
+            for model in (self.model, self.reference):
+                if (model is self.model, number) not in self._judged:
+                    self._judge_crop(model, number)
+                    return True
+        return False
+
+    def _judging_crops(self) -> list[int]:
+        """Return the numbers of the crops that have held-out clicks of a class."""
+        return [i for i, crop in enumerate(self.crops) if len(_held_out_rows(crop))]
+
+    def _judge_crop(self, model: CellModel, number: int) -> Judgement:
+        """Rank the held-out clicks of one crop; remembered for copy and model until a step."""
+        if model is not self.model and model is not self.reference:
+            return self._rank(model, self.crops[number])
+        key = (model is self.model, number)
+        if key not in self._judged:
+            self._judged[key] = self._rank(model, self.crops[number])
+        return self._judged[key]
+
     @torch.no_grad()
-    def _judge_crop(
-        self, model: CellModel, crop: CropExample, rows: NDArray[np.int64]
-    ) -> Judgement:
-        """Rank some clicks of one crop among its grid cells that are no click."""
+    def _rank(self, model: CellModel, crop: CropExample) -> Judgement:
+        """Rank the held-out clicks of one crop among its grid cells that are no click."""
+        rows = _held_out_rows(crop)
         with self.device.autocast():
             logits = self._logits(model, self.device.pixels(crop.pixels[None]))
         p = logits.float().softmax(1)
@@ -254,3 +273,8 @@ class Trainer:
         self._failures = MOST_FAILURES if better else self._failures + 1
         words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
         return Comparison(better, words, mine, theirs)
+
+
+def _held_out_rows(crop: CropExample) -> NDArray[np.int64]:
+    """Return the held-out clicks of a class, as rows of what was said."""
+    return crop.held_out[crop.said.labels[crop.held_out] > 0]

@@ -6,7 +6,8 @@ Called by the thread that owns the model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ SPOTS = (POINT, REJECTION, MASK)
 
 def cut_crops(
     said: Annotations, slides: Iterable[SlideAtWork], classes: list[str], dense: Sequence[int]
-) -> list[CropExample]:
-    """Cut crops around the clicks, each with everything said inside it.
+) -> Iterator[CropExample]:
+    """Cut crops, one by one, around the clicks, each with everything said inside it.
 
     Parameters
     ----------
@@ -44,17 +45,14 @@ def cut_crops(
     dense : sequence of int
         Which of them (from 0) the trunk does not propose.
 
-    Returns
-    -------
-    list of CropExample
+    Yields
+    ------
+    CropExample
         The newest clicks first. A crop that reaches into a region set aside is left out: its
         pixels are not for learning.
     """
-    crops: list[CropExample] = []
-    for work in slides:
-        cutter = _Cutter(work, said.of_slide(work.id), classes, dense)
-        crops += cutter.crops(MOST_CROPS - len(crops))
-    return crops
+    cutters = (_Cutter(work, said.of_slide(work.id), classes, dense) for work in slides)
+    return islice(chain.from_iterable(cutter.crops() for cutter in cutters), MOST_CROPS)
 
 
 class _Cutter:
@@ -74,20 +72,20 @@ class _Cutter:
         self._labels = label_indices(self._said.labels, classes)
         self._ringed = np.isin(self._labels, [k + 1 for k in dense]) & (self._said.kinds == POINT)
 
-    def crops(self, most: int) -> list[CropExample]:
-        crops: list[CropExample] = []
+    def crops(self) -> Iterator[CropExample]:
         covered = np.zeros(len(self._points), bool)
         for i in reversed(range(len(self._points))):
             corner = np.round(self._points[i] - CROP_SIZE / 2).astype(int)
-            if covered[i] or len(crops) >= most or _meets(corner, self._aside):
+            if covered[i] or _meets(corner, self._aside):
                 continue
             inside = ((self._points >= corner) & (self._points < corner + CROP_SIZE)).all(1)
             covered |= inside & (np.abs(self._points - self._points[i]) < CROP_SIZE / 3).all(1)
             try:
-                crops.append(self._crop(corner, inside))
+                crop = self._crop(corner, inside)
             except SlideError as error:  # the other clicks can still be trained on
                 log.warning("a crop of %s is left out: %s", self._work.slide.name, error)
-        return crops
+            else:
+                yield crop
 
     def _crop(self, corner: NDArray[np.int64], inside: NDArray[np.bool_]) -> CropExample:
         """Read one crop and put together what was said in it."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,21 @@ from torch import Tensor
 
 from napari_xce.annotations.records import REGION, Annotations
 from napari_xce.learning.appearance import APPEARANCE_SIZE
-from napari_xce.learning.calibration import DEFAULT, HIGHEST, LOWEST, Calibrated, calibrate
-from napari_xce.learning.click_learner import DENSE_RIDGE, RIDGE, ClickModel
+from napari_xce.learning.calibration import (
+    DEFAULT,
+    HIGHEST,
+    LOWEST,
+    Calibrated,
+    calibrate,
+    calibrating,
+)
+from napari_xce.learning.click_learner import DENSE_RIDGE, RIDGE
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
 from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
-from napari_xce.learning.trainer import Judgement, Trainer
+from napari_xce.learning.trainer import CropExample, Judgement, Trainer
 from napari_xce.predictions.block_reader import BlockReader
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
@@ -54,6 +61,7 @@ EMPHASES: dict[Kind, list[NDArray[np.float64]]] = {
     ],
     "dense": [np.ones(CELL_SIZE)],
 }
+Calibration = Generator[None, None, Calibrated]
 RIDGES: dict[Kind, float] = {"proposed": RIDGE, "dense": DENSE_RIDGE}
 
 
@@ -109,8 +117,11 @@ class LiveModel:
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
         self._fits: dict[Kind, Calibrated] = {}
+        self._calibrations: list[tuple[Kind, list[int], Calibration]] = []  # unfinished
         self._learnt_from = "nothing"
         self._trainer: Trainer | None = None
+        self._cutting: Iterator[CropExample] | None = None  # crops for the next trainer
+        self._cut: list[CropExample] = []
         self.former: Former | None = None
         self._rests_at = ""  # fine-tuning waits for something other than this to be said
         self._rng = np.random.default_rng(0)
@@ -127,7 +138,7 @@ class LiveModel:
         if known is not None and known.grid != work.grid:
             self.predictor.forget_slide(work.id)
             self._forget()
-            self._trainer = None
+            self._train_anew()
             self._learnt_from = "another scale"
         self._slides[work.id] = work
 
@@ -146,7 +157,7 @@ class LiveModel:
             self.set_classes(classes, [old.index(n) if n in old else None for n in classes])
         before, self._said = self._digest(), said.for_learning()
         if self._digest() != before:
-            self._trainer = None
+            self._train_anew()
         self._memory.keep_clicks(self._said.ids.tolist())
 
     def set_classes(self, classes: list[str], sources: Sequence[int | None]) -> None:
@@ -160,6 +171,7 @@ class LiveModel:
             For each its number (from 0) among the present classes; None for a new one.
         """
         old = self.model.classes
+        self.calibrate()
         self.thresholds = _of_classes(self.thresholds, old, classes, sources)
         if self.former is not None:
             self.former = Former(
@@ -167,7 +179,7 @@ class LiveModel:
                 _of_classes(self.former.thresholds, old, classes, sources),
             )
         self.model = self._to_device(with_classes(self.model, classes, sources))
-        self._trainer = None
+        self._train_anew()
         if not set(range(len(old))) <= set(sources):  # without them the others score otherwise
             self._fits.clear()
             self.revision += 1
@@ -176,7 +188,7 @@ class LiveModel:
         """Answer with the other head from now on."""
         if head != self.model.head:
             self.model.head = head
-            self._trainer = None
+            self._train_anew()
             self.revision += 1
 
     # ---- speeds 1 and 2: the click learner
@@ -189,8 +201,9 @@ class LiveModel:
         if self._said is None:
             return []
         said, wanted = self._said, dict[TileKey, None]()
+        keys = self._keys(said)
         for i in reversed(range(len(said))):
-            key = self._key_of(said, i)
+            key = keys[i]
             if key is not None and (
                 key not in self._memory.tiles or not self._memory.knows(said.ids[i], said.points[i])
             ):
@@ -208,23 +221,27 @@ class LiveModel:
         keys = [(work.id, tile) for tile in work.grid.tiles_in((y0, x0, y1, x1))]
         return [key for key in keys[:MOST_REGION_TILES] if key not in self._memory.tiles]
 
-    def _key_of(self, said: Annotations, i: int) -> TileKey | None:
-        """Return the tile of an annotation, None for a region or a slide that is not there."""
-        work = self._slides.get(str(said.slides[i]))
-        if work is None or said.kinds[i] not in SPOTS:
-            return None
-        row, column = work.grid.tile_of(said.points[i : i + 1])[0]
-        return work.id, (int(row), int(column))
+    def _keys(self, said: Annotations) -> list[TileKey | None]:
+        """Return the tile of each annotation, None for a region or a slide that is not there."""
+        keys: list[TileKey | None] = [None] * len(said)
+        spots = np.isin(said.kinds, SPOTS)
+        for id, work in self._slides.items():
+            mine = np.flatnonzero(spots & (said.slides == id))
+            for i, (row, column) in zip(mine, work.grid.tile_of(said.points[mine]), strict=True):
+                keys[i] = (id, (int(row), int(column)))
+        return keys
 
     def observe(self, key: TileKey) -> None:
         """Look at a tile and remember its proposals and the vectors of its clicks."""
         work = self._slides[key[0]]
-        self._remember(key)
+        if key not in self._memory.tiles:
+            self._remember(key)
         if self._said is None:
             return
-        for i in range(len(self._said)):
-            if self._key_of(self._said, i) == key:
-                self._memory.remember_click(str(self._said.ids[i]), self._look_at(i, work, key))
+        said = self._said
+        for i, own in enumerate(self._keys(said)):
+            if own == key and not self._memory.knows(str(said.ids[i]), said.points[i]):
+                self._memory.remember_click(str(said.ids[i]), self._look_at(i, work, key))
 
     def _remember(self, key: TileKey) -> None:
         """Look at a tile; remember all of it for a while, and a few cells for good."""
@@ -249,7 +266,7 @@ class LiveModel:
         return Click((float(point[0]), float(point[1])), vectors[0], ring, vectors[1:], key)
 
     def learn(self) -> bool:
-        """Fit the classes to everything observed; the heads begin anew on top of the fit.
+        """Fit the classes to everything observed, and calibrate them; the heads begin anew.
 
         Returns
         -------
@@ -257,18 +274,82 @@ class LiveModel:
             False when there is no click of any class to learn from. What was learnt from clicks
             that were taken back is forgotten then; a model that came from a file stays.
         """
+        learnt = self.fit_classes()
+        self.calibrate()
+        return learnt
+
+    def fit_classes(self) -> bool:
+        """Fit the classes to everything observed, under the settings of the last calibration.
+
+        That is the quick answer to a click; `calibrate_some` then looks for better settings. Where
+        there is no calibration of the same classes yet, it is done now: the first answer is no
+        guess.
+
+        Returns
+        -------
+        bool
+            As `learn`.
+        """
         if self._said is None:
             return False
         rows = self._memory.training_rows(self._said, self.model.classes, self._rng)
         if not (rows.proposed or rows.dense or self._fits):
             return False
+        before, layers = self._fits, self.model.layers
+        known = {"proposed": layers.proposed, "dense": layers.dense}
         self.model.reset_heads()
-        self.thresholds = {}
+        self._fits, self._calibrations = {}, []
+        kept = [self.model.classes[k] for k in (*rows.proposed, *rows.dense)]
+        self.thresholds = {name: t for name, t in self.thresholds.items() if name in kept}
         for kind, part, members in _by_kind(rows):
-            self.model.layers.set(kind, members, self._fit(kind, part, members))
+            old = before.get(kind)
+            start = old.fit if old is not None else None
+            choices = (part, len(members), EMPHASES[kind], RIDGES[kind])
+            if not members:
+                layers.set(kind, members, None)
+            elif old is None or known[kind] != members:
+                self._take_over(kind, members, calibrate(*choices, start))
+            else:
+                fit = old.refit(part, len(members), RIDGES[kind])
+                self._take_over(kind, members, replace(old, fit=fit))
+                self._calibrations.append((kind, members, calibrating(*choices, fit)))
+        if self._trainer is None:
+            self._cutting = None  # there may be classes to train now
         self.revision += 1
         self._learnt_from = self._digest()
-        return bool(rows.proposed or rows.dense)
+        return bool(kept)
+
+    def calibrate(self) -> None:
+        """Calibrate to the end."""
+        while self.calibrate_some():
+            pass
+
+    def calibrate_some(self) -> bool:
+        """Do a piece (one fit) of the calibration that is due; False if nothing is left to do."""
+        if not self._calibrations:
+            return False
+        kind, members, steps = self._calibrations[-1]
+        try:
+            next(steps)
+        except StopIteration as done:
+            self._calibrations.pop()
+            found: Calibrated = done.value
+            before = self._fits[kind]
+            same = np.array_equal(found.emphasis, before.emphasis)
+            if same and found.unknown_weight == before.unknown_weight:
+                found = replace(found, fit=before.fit)  # which is painted already
+            else:
+                self.revision += 1
+            self._take_over(kind, members, found)
+        return True
+
+    def _take_over(self, kind: Kind, members: list[int], found: Calibrated) -> None:
+        """Answer with a fit and its thresholds."""
+        self._fits[kind] = found
+        self.model.layers.set(kind, members, found.fit)
+        names = [self.model.classes[k] for k in members]
+        # a new dict: the viewer's thread may be reading the old one
+        self.thresholds = {**self.thresholds, **dict(zip(names, found.thresholds, strict=True))}
 
     @property
     def is_current(self) -> bool:
@@ -290,34 +371,38 @@ class LiveModel:
                 digest.update(np.ascontiguousarray(polygon).tobytes())
         return digest.hexdigest()
 
-    def _fit(self, kind: Kind, rows: Rows, members: list[int]) -> ClickModel | None:
-        """Fit and calibrate the classes of one kind, beginning at the former fit."""
-        if not members:
-            self._fits.pop(kind, None)
-            return None
-        before = self._fits.get(kind)
-        found = calibrate(
-            rows, len(members), EMPHASES[kind], RIDGES[kind], before.fit if before else None
-        )
-        self._fits[kind] = found
-        for k, threshold in zip(members, found.thresholds, strict=True):
-            self.thresholds[self.model.classes[k]] = threshold
-        return found.fit
-
     # ---- speed 3: fine-tuning
 
     def train_step(self) -> float | None:
         """Take one fine-tuning step; None when there is nothing (more) to gain."""
-        if self._trainer is None:
-            if self._said is None or not self.has_learnt or self._rests_at == self._digest():
-                return None
-            crops = cut_crops(
-                self._said, self._slides.values(), self.model.classes, self.model.layers.dense
-            )
-            if not crops:
-                return None
-            self._trainer = Trainer(self._blind(), crops, self.device, seed=self.revision)
-        return None if self._trainer.has_settled else self._trainer.step()
+        self.calibrate()
+        while self.prepare_training():
+            pass
+        if self._trainer is None or self._trainer.has_settled:
+            return None
+        return self._trainer.step()
+
+    def prepare_training(self) -> bool:
+        """Do a piece of what training begins with: one crop, or the copy; False if none is left."""
+        if self._trainer is not None:
+            return False
+        if self._said is None or not self.has_learnt or self._rests_at == self._digest():
+            return False
+        if self._cutting is None:
+            slides, dense = list(self._slides.values()), self.model.layers.dense
+            self._cutting = cut_crops(self._said, slides, self.model.classes, dense)
+            self._cut = []
+        crop = next(self._cutting, None)
+        if crop is not None:
+            self._cut.append(crop)
+            return True
+        if self._cut:
+            self._trainer = Trainer(self._blind(), self._cut, self.device, seed=self.revision)
+        return self._trainer is not None
+
+    def _train_anew(self) -> None:
+        """Forget the copy in training: it learnt from something else than what stands."""
+        self._trainer = self._cutting = None
 
     def _blind(self) -> CellModel:
         """Return the model as it would answer had it never seen the held-out clicks.
@@ -340,6 +425,10 @@ class LiveModel:
                 blind.layers.set(kind, members, fit)
         return blind
 
+    def judge_some(self) -> bool:
+        """Judge the copy at one more crop, ahead of `try_promotion`; False if none is left."""
+        return self._trainer is not None and self._trainer.judge_some()
+
     @property
     def trial_is_due(self) -> bool:
         """Whether the copy has trained long enough to be judged."""
@@ -359,6 +448,7 @@ class LiveModel:
             self.model = self._to_device(trained)
             self.predictor.forget()
             self._forget()
+            self._calibrations.clear()  # what they fit to has changed
             self.revision += 1
         said = "promoted" if found.better else "not promoted"
         log.info("fine-tuned copy %s: %s", said, found.words)
@@ -370,7 +460,7 @@ class LiveModel:
             name, mine = self.model.classes[k - 1], after.labels == k
             then, now = np.median(before.scores[mine]), np.median(after.scores[mine])
             moved = self.thresholds.get(name, DEFAULT) * now / max(then, 1e-3)
-            self.thresholds[name] = float(np.clip(moved, LOWEST, HIGHEST))
+            self.thresholds = {**self.thresholds, name: float(np.clip(moved, LOWEST, HIGHEST))}
 
     def undo_promotion(self) -> bool:
         """Answer with the model before the last promotion again; False where there is none.
@@ -382,7 +472,8 @@ class LiveModel:
             return False
         self.former.model.head = self.model.head
         self.model, self.thresholds = self.former.model, self.former.thresholds
-        self.former, self._trainer = None, None
+        self.former = None
+        self._train_anew()
         self.predictor.forget()
         self._forget()
         self._fits.clear()
@@ -505,7 +596,8 @@ class LiveModel:
         self.former = None
         self.predictor.forget()
         self._forget()
-        self._trainer = None
+        self._train_anew()
+        self._calibrations.clear()
         self._fits.clear()
         return card
 

@@ -27,6 +27,7 @@ def next_tile(
     revisions: Mapping[Tile, int],
     revision: int,
     tissue: TissueMask | None = None,
+    focus: tuple[float, float] | None = None,
 ) -> Tile | None:
     """Return the tile that should be predicted next.
 
@@ -44,6 +45,9 @@ def next_tile(
     tissue : TissueMask, optional
         Where there is tissue. Glass is predicted last in a view, for the mask may be wrong where
         the user looks, and not at all around it or without a view.
+    focus : (float, float), optional
+        Where the user is busy, (y, x), level-0 pixels; by default, or where it is not in the view,
+        the view's centre.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def next_tile(
     Notes
     -----
     In order: visible tissue, the ring around it, visible glass; in each, what was never predicted
-    before what is stale; of these the nearest to the view's centre; of equals the first in rows.
+    before what is stale; of these the nearest to the focus; of equals the first in rows.
     """
     height, width = grid.shape
     box = (-0.5, -0.5, height - 0.5, width - 0.5) if view_box is None else view_box
@@ -71,7 +75,7 @@ def next_tile(
     urgency = np.where(wanted, 2 * place + (known >= 0), _NOT_WANTED)
     if urgency.min() == _NOT_WANTED:
         return None
-    distance = _distance_squared(grid, rows, cols, box)
+    distance = _distance_squared(grid, rows, cols, _focus_of(box, focus))
     best = np.argmin(np.where(urgency == urgency.min(), distance, np.inf))
     row, col = divmod(int(best), len(cols))
     return int(rows[row]), int(cols[col])
@@ -109,12 +113,19 @@ def _mask_ends(
     return first.astype(np.intp), last.astype(np.intp)
 
 
-def _distance_squared(
-    grid: TileGrid, rows: NDArray[np.intp], cols: NDArray[np.intp], box: Box
-) -> NDArray[np.float64]:
-    """Return the squared distance of tile centres from a box's centre, in tiles."""
+def _focus_of(box: Box, focus: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the focus if it lies in the box, else the box's centre."""
     y0, x0, y1, x1 = box
+    if focus is not None and y0 <= focus[0] < y1 and x0 <= focus[1] < x1:
+        return focus
+    return (y0 + y1) / 2, (x0 + x1) / 2
+
+
+def _distance_squared(
+    grid: TileGrid, rows: NDArray[np.intp], cols: NDArray[np.intp], focus: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Return the squared distance of tile centres from a place, in tiles."""
     side_y, side_x = grid.core_size * grid.factor[0], grid.core_size * grid.factor[1]
-    down = rows + 0.5 - ((y0 + y1) / 2 + 0.5) / side_y
-    right = cols + 0.5 - ((x0 + x1) / 2 + 0.5) / side_x
+    down = rows + 0.5 - (focus[0] + 0.5) / side_y
+    right = cols + 0.5 - (focus[1] + 0.5) / side_x
     return np.asarray(down[:, None] ** 2 + right**2, dtype=np.float64)

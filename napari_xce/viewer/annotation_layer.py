@@ -21,7 +21,7 @@ from napari_xce.annotations import BACKGROUND, Annotations, Store
 from napari_xce.annotations.journal import counted
 from napari_xce.annotations.records import ACCEPTED, POINT, REJECTION
 from napari_xce.errors import XceError
-from napari_xce.viewer.compat import forgive_small_drags
+from napari_xce.viewer.compat import forgive_small_drags, one_update
 from napari_xce.viewer.detection_layer import Said
 from napari_xce.viewer.frame import mark, placement, rgba
 
@@ -92,13 +92,21 @@ class AnnotationLayer:
             return
         self._revision = self._store.revision
         self._remember(self._store.annotations(self._slide_id))
-        if self._agrees():
+        layer, features = self.layer, self._features()
+        moved = not np.array_equal(layer.data, self._points)
+        repainted = moved or not self._looks_right()
+        if not repainted and features.equals(layer.features):
             return
         with self._quietly():
-            self.layer.selected_data = set()
-            self.layer.data = self._points.copy()
-            self.layer.features = self._features()
-            self._paint()
+            if repainted:
+                with one_update(layer):
+                    layer.selected_data = set()
+                    if moved:
+                        layer.data = self._points.copy()
+                    layer.features = features
+                    self._paint()
+            else:  # a click, which napari has drawn as it should be
+                layer.features = features
         self._show_current()
 
     def fit(self, screen_px: float) -> None:
@@ -225,8 +233,8 @@ class AnnotationLayer:
         except XceError as error:
             self._revision = -1
             self._on_error(str(error))
+        self._on_change()  # first: the engine works while the layer is put right
         self.mirror()
-        self._on_change()
 
     def _remember(self, stands: Annotations) -> None:
         """Keep what the store says of points and rejections, row by row."""
@@ -236,15 +244,11 @@ class AnnotationLayer:
         self._labels = [str(label) for label in stands.labels[clicks]]
         self._accepted = stands.provenances[clicks] == ACCEPTED
 
-    def _agrees(self) -> bool:
-        """Tell whether the layer shows this already, classes and colours included."""
-        features = self.layer.features
+    def _looks_right(self) -> bool:
+        """Tell whether the rows, as many as there should be, look as their classes do."""
         return (
-            list(features["uuid"]) == self._ids
-            and list(features["class"]) == self._labels
-            and list(features["kind"]) == self._kinds()
-            and np.array_equal(self.layer.data, self._points)
-            and np.allclose(self.layer.face_color, self._row_colors())
+            np.allclose(self.layer.face_color, self._row_colors())
+            and [str(symbol) for symbol in self.layer.symbol] == self._row_symbols()
         )
 
     def _features(self) -> pd.DataFrame:
@@ -262,11 +266,14 @@ class AnnotationLayer:
         colors = {found.name: rgba(found.color) for found in self._store.classes()}
         return np.array([colors[label] for label in self._labels]).reshape(-1, 4)
 
+    def _row_symbols(self) -> list[str]:
+        return [CROSS if label == BACKGROUND else DISC for label in self._labels]
+
     def _paint(self) -> None:
         """Give the rows the colour and symbol of their class."""
         if self._ids:
             self.layer.face_color = self._row_colors()
-            self.layer.symbol = [SYMBOLS[kind] for kind in self._kinds()]
+            self.layer.symbol = self._row_symbols()
             self.layer.border_color = "white"
             self.layer.size = self.layer.current_size
 

@@ -1,8 +1,8 @@
 """What ties one viewer and one of its slides to a session and its engine. GUI thread only.
 
-No timer and no thread of its own: whoever owns it calls :meth:`Binding.tick` ten times a second.
-The engine publishes, the binding reads; it asks the engine only by its methods, which return at
-once.
+No timer and no thread of its own: whoever owns it calls :meth:`Binding.tick` ten times a second,
+and whenever the engine has something to tell. The engine publishes, the binding reads; it asks the
+engine only by its methods, which return at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_xce.annotations import BACKGROUND
-from napari_xce.engine import Engine, Message, Painted, Segmented
+from napari_xce.engine import Engine, Message, ModelReady, Painted, Segmented
 from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
@@ -369,18 +369,18 @@ class Binding:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
         if getattr(message, "slide_id", self.slide_id) != self.slide_id:
             return
-        if isinstance(message, (Painted, Segmented)):
-            self.overlays.take(message, self.current)
+        if isinstance(message, (Painted, Segmented, ModelReady)):
+            self.overlays.take(message, self.current, self.box)
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
         self._seen_revision = self.session.store.revision
+        self.engine.annotations_changed()  # first: it works while the layers are put right
         self._follow_classes()
         self.clicks.mirror()
         self._show_regions()
         self.pointer.close()
         self.overlays.annotated(self.current)
-        self.engine.annotations_changed()
 
     def _corrected(self) -> None:
         """Show what was said of a cell now, not at the next tick."""

@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from napari_xce.annotations import BACKGROUND
 from napari_xce.predictions.detections import Box, Detections
+from napari_xce.viewer.compat import one_update
 from napari_xce.viewer.frame import mark, placement, rgba
 
 if TYPE_CHECKING:
@@ -165,12 +166,13 @@ class DetectionLayer:
         layer = self.layer
         assert layer is not None
         self.cells, self._rejected = cells, rejected
-        layer.selected_data = set()
-        layer.data = cells.points
-        if len(cells):
-            layer.border_color = _colors(cells.labels, colors)
-            layer.face_color = np.tile(CLEAR, (len(cells), 1))
-            layer.size = 1.15 * np.nan_to_num(cells.diameters, nan=self.diameter_px)
+        with one_update(layer):
+            layer.selected_data = set()
+            layer.data = cells.points
+            if len(cells):
+                layer.border_color = _colors(cells.labels, colors)
+                layer.face_color = np.tile(CLEAR, (len(cells), 1))
+                layer.size = 1.15 * np.nan_to_num(cells.diameters, nan=self.diameter_px)
         layer.editable = False  # setting data makes Points editable again
 
     def _new_layer(self) -> Points:

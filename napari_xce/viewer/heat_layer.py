@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_xce.predictions.heat import HeatPyramid
 
 REFRESH_SECONDS = 0.25
+MOST_BOXES = 64  # that are kept one by one
 FAINT = 0.15  # a probability below this leaves the tissue untinted
 
 
@@ -45,7 +46,7 @@ class HeatLayer:
         self._viewer = viewer
         self._slide_layer = slide_layer
         self._factor = factor
-        self._dirty: Box | None = None
+        self._dirty: list[Box] = []  # painted and not drawn yet
         self._refreshed = -np.inf
         self._pyramid: HeatPyramid | None = None
         self.layer: Image | None = None
@@ -76,15 +77,32 @@ class HeatLayer:
 
     def painted(self, box: Box) -> None:
         """Note that this part (level-0 pixels) was written."""
-        self._dirty = box if self._dirty is None else _union(self._dirty, box)
+        self._dirty.append(box)
+        if len(self._dirty) > MOST_BOXES:
+            self._dirty = [_union(self._dirty)]
 
-    def tick(self, view: Box | None, now: float) -> None:
-        """Draw what was painted, if it is on screen and a quarter of a second has passed."""
-        if self._dirty is None or self.layer is None or not self.layer.visible:
+    def is_drawn(self, view: Box) -> bool:
+        """Tell whether all that was painted in a view has been drawn."""
+        return not any(meet(box, view) for box in self._dirty)
+
+    def tick(self, view: Box | None, now: float, at_once: bool = False) -> None:
+        """Draw what was painted, if it is on screen and a quarter of a second has passed.
+
+        Parameters
+        ----------
+        view : (y0, x0, y1, x1) in level-0 pixels, or None
+            What is on screen.
+        now : float
+            Seconds of a monotonic clock.
+        at_once : bool
+            Do not wait: the view has just been painted to the end.
+        """
+        if view is None or self.layer is None or not self.layer.visible or self.is_drawn(view):
             return
-        if view is None or not _meet(self._dirty, view) or now - self._refreshed < REFRESH_SECONDS:
+        if not at_once and now - self._refreshed < REFRESH_SECONDS:
             return
-        self._dirty, self._refreshed = None, now
+        self._dirty = [box for box in self._dirty if not meet(box, view)]
+        self._refreshed = now
         self.layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def close(self) -> None:
@@ -120,9 +138,11 @@ def class_colormap(name: str, color: str) -> Colormap:
     )
 
 
-def _union(a: Box, b: Box) -> Box:
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+def _union(boxes: list[Box]) -> Box:
+    (y0, x0), (y1, x1) = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    return float(y0), float(x0), float(y1), float(x1)
 
 
-def _meet(a: Box, b: Box) -> bool:
+def meet(a: Box, b: Box) -> bool:
+    """Tell whether two boxes (y0, x0, y1, x1) overlap."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

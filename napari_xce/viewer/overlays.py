@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_xce.annotations import BACKGROUND
-from napari_xce.engine import Painted, Segmented
+from napari_xce.engine import ModelReady, Painted, Segmented
 from napari_xce.viewer.detection_layer import DetectionLayer, Said
 from napari_xce.viewer.frame import keep_selection
-from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.heat_layer import HeatLayer, meet
 from napari_xce.viewer.masks_layer import MasksLayer
 from napari_xce.viewer.view import screen_px_per_pixel
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from napari_xce.predictions.detections import Box
     from napari_xce.session import Session
+
+MOST_TILES = 1000  # in a view, to ask whether it is painted to the end
 
 
 class Overlays:
@@ -57,6 +59,7 @@ class Overlays:
         self._slide_layer = slide_layer
         self._adopt = adopt
         self._at_once = False
+        self._fresh = False  # something in view was predicted, and not drawn to the end since
         self._segmented: Segmented | None = None  # the latest
         self.visible = {"heat": True, "cells": True, "masks": True}
         self.opacity = 0.8
@@ -112,12 +115,18 @@ class Overlays:
 
     # ---- what happens
 
-    def take(self, message: Painted | Segmented, current: str) -> None:
-        """Bring a message of the engine to its layer."""
+    def take(
+        self, message: Painted | ModelReady | Segmented, current: str, box: Box | None
+    ) -> None:
+        """Bring a message of the engine to its layer; ``box`` is in view."""
         if isinstance(message, Painted):
             self.show_heat(current)
             self.heat.painted(message.box)
             self.cells.changed()
+            self._fresh |= box is not None and meet(message.box, box)
+        elif isinstance(message, ModelReady):  # perhaps other thresholds
+            self.cells.changed()
+            self._fresh = True
         elif self._session.head == "unet":
             self._segmented = message
             self._show_masks()
@@ -137,7 +146,10 @@ class Overlays:
         """Draw what changed, if it is in view."""
         self._notice_removed()
         self._drop_masks()
-        self.heat.tick(box, now)
+        if self._fresh and self._is_complete(box):  # drawn at once, whatever was drawn before
+            self._fresh = False
+            self._at_once = True
+        self.heat.tick(box, now, at_once=self._at_once)
         self.tick_cells(box, said, now)
 
     def tick_cells(self, box: Box | None, said: Said, now: float) -> None:
@@ -173,6 +185,17 @@ class Overlays:
     @property
     def _parts(self) -> dict[str, HeatLayer | DetectionLayer | MasksLayer]:
         return {"heat": self.heat, "cells": self.cells, "masks": self.masks}
+
+    def _is_complete(self, box: Box | None) -> bool:
+        """Tell whether all in view is predicted by the present model."""
+        predictions = self._session.predictions.get(self._slide_id)
+        if box is None or predictions is None:
+            return False
+        row0, col0, row1, col1 = predictions.grid.tile_range(box)
+        if (row1 - row0) * (col1 - col0) > MOST_TILES:
+            return False
+        known, revision = predictions.revisions, self._session.model_revision
+        return all(known.get(tile) == revision for tile in predictions.grid.tiles_in(box))
 
     def _welcome(self, layer: Layer) -> None:
         """Make a new layer one of ours."""

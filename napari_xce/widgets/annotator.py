@@ -49,6 +49,7 @@ class Annotator:
         self.binding: Binding | None = None
         self.waiting: tuple[str, Image] | None = None  # a slide without pixel size, and its layer
         self.learning = False
+        self.wake: Callable[[], None] | None = None  # pulled when the engine has something to tell
 
     # ---- slides and sessions
 
@@ -172,7 +173,7 @@ class Annotator:
 
     def _adopt(self, session: Session) -> None:
         self.session = session
-        self.engine = Engine(session)
+        self.engine = Engine(session, self.wake)
         self.engine.pause()
         self.engine.start()
 

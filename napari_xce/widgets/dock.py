@@ -1,7 +1,8 @@
 """The dock "XCE Annotator": its groups wired to the session and its engine.
 
-One timer of 100 ms asks the engine what is new. The dock decides nothing that a script would need:
-it calls the session, the engine and the viewer's binding, and shows what they say.
+A timer of 100 ms asks the engine what is new, sooner when the engine pulls a bell. The dock decides
+nothing that a script would need: it calls the session, the engine and the viewer's binding, and
+shows what they say.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut
 
 from napari_xce.errors import XceError
+from napari_xce.viewer.bell import Bell
 from napari_xce.viewer.compat import focus_canvas
 from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.slide_layer import slide_layers
@@ -77,6 +79,7 @@ class AnnotatorDock(Face):
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
+        self.annotator.wake = Bell(self._answer_bell, self).pull
         self._typed = QTimer(self)
         self._typed.setSingleShot(True)  # once Qt itself is done with the focus
         self._typed.timeout.connect(lambda: focus_canvas(self.viewer))
@@ -147,6 +150,11 @@ class AnnotatorDock(Face):
         self._start_with_only_slide()
 
     # ---- the tick
+
+    def _answer_bell(self) -> None:
+        """Fetch what the engine has to tell without waiting for the timer."""
+        if self.is_open:
+            self.tick()
 
     def tick(self) -> None:
         """Ask the engine what is new and show it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,15 @@ from napari_xce.predictions.live import Trial
 from napari_xce.session import Session
 from napari_xce.slides.synthetic import SyntheticSlide
 
+from .conftest import tumour_cells
+
 WHOLE = (0.0, 0.0, 447.0, 1343.0)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fine-tuning wait for all painting, so that no test depends on the time."""
+    monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", 3600.0)
 
 
 @pytest.fixture
@@ -62,14 +71,62 @@ def test_requests_go_before_painting(worker: Worker, told: list[Message], slide_
 
 
 def test_training_has_its_turns_while_the_view_is_painted(
-    worker: Worker, session: Session, told: list[Message]
+    worker: Worker, session: Session, told: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = session.add_slide(SyntheticSlide((448, 448 * 12), seed=4))
     worker.obey(SetViewport(wide, (0.0, 0.0, 447.0, 448.0 * 12)))
-    for _ in range(9):
+    for _ in range(5):
         worker.work()
-    assert worker.status().steps == 2  # pieces 4 and 8
-    assert _kinds(told).count(Painted) == 6  # the first one was the fit
+    assert worker.status().steps == 0
+    assert _kinds(told).count(Painted) == 4  # the first piece was the fit
+    monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", -1.0)
+    _work_until(worker, lambda: worker.status().steps == 1)
+    assert _kinds(told).count(Painted) == 4
+
+
+def test_click_repaints_before_thresholds_are_calibrated(
+    worker: Worker, session: Session, told: list[Message], slide: SyntheticSlide, slide_id: str
+) -> None:
+    session.fit(seconds=0)
+    before = session.thresholds
+    worker.obey(SetViewport(slide_id, (0.0, 0.0, 440.0, 440.0)))
+    session.annotate("tumour", tumour_cells(slide)[4:5])
+    worker.work()
+    worker.work()
+    assert _kinds(told)[-2:] == [ModelReady, Painted]
+    assert session.thresholds == before
+    while worker.work() and _kinds(told).count(ModelReady) < 2:
+        pass
+    model = [message for message in told if isinstance(message, ModelReady)][-1]
+    assert dict(model.thresholds) == session.thresholds
+
+
+def test_place_of_the_last_click_is_painted_first(
+    worker: Worker, session: Session, told: list[Message], slide_id: str
+) -> None:
+    session.fit(seconds=0)
+    worker.obey(SetViewport(slide_id, WHOLE))
+    session.annotate("tumour", [[200.0, 1200.0]])  # in the right tile
+    while not any(isinstance(message, Painted) for message in told):
+        worker.work()
+    assert told[-1].box[1] == pytest.approx(895.5)
+
+
+def test_work_for_a_view_that_has_gone_is_never_done(
+    worker: Worker, session: Session, told: list[Message]
+) -> None:
+    session.fit(seconds=0)
+    wide = session.add_slide(SyntheticSlide((448, 448 * 24), seed=4))
+    worker.obey(SetPaused(True))
+    worker.obey(SetViewport(wide, (0.0, 0.0, 447.0, 448.0 * 10)))
+    worker.work()
+    worker.work()
+    seen = len(told)
+    worker.obey(SetViewport(wide, (0.0, 448.0 * 20, 447.0, 448.0 * 22)))
+    while worker.work():
+        pass
+    after = {round(message.box[1] / 448) for message in told[seen:] if isinstance(message, Painted)}
+    assert after == {19, 20, 21, 22}  # the view and a ring around it
 
 
 def test_view_has_its_turns_while_there_is_much_to_learn_from(
@@ -121,7 +178,7 @@ def test_promotion_is_told_and_saved(
 ) -> None:
     worker.work()
     _promote_at_once(monkeypatch)
-    worker.work()
+    _work_until(worker, lambda: Promoted in _kinds(told))
     assert _kinds(told)[1:3] == [Promoted, ModelReady]
     assert (session_dir / "models" / "model.safetensors").is_file()
 
@@ -136,9 +193,7 @@ def test_failed_save_does_not_end_training(
     _promote_at_once(monkeypatch)
     with monkeypatch.context() as disk:
         disk.setattr(session, "save", full)
-        worker.work()
-        worker.work()
-    assert worker.status().steps == 2
+        _work_until(worker, lambda: worker.status().steps == 2)
     assert [m.message for m in told if isinstance(m, Failed)] == ["The disk is full. Make room."]
 
 
@@ -163,6 +218,15 @@ def test_promotion_is_taken_back_on_request(
     assert worker.status().steps == 0
 
 
+def _work_until(worker: Worker, done: Callable[[], bool]) -> None:
+    """Work until something holds, which takes a few dozen pieces at most."""
+    for _ in range(60):
+        worker.work()
+        if done():
+            return
+    raise AssertionError("it never came to that")
+
+
 def _promote_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every step be followed by a comparison that the copy wins."""
 
@@ -172,6 +236,7 @@ def _promote_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     live = "napari_xce.predictions.live.LiveModel"
     monkeypatch.setattr(f"{live}.trial_is_due", property(lambda _: True))
+    monkeypatch.setattr(f"{live}.judge_some", lambda _: False)
     monkeypatch.setattr(f"{live}.try_promotion", win)
 
 

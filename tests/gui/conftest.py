@@ -91,7 +91,7 @@ def window(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Window:
 class FakeEngine:
     """Notes what it is told, and says what a test tells it to say."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, wake: Callable[[], None] | None = None) -> None:
         self.session = session
         self.told: list[tuple[Any, ...]] = []
         self._outbox: list[Message] = []

@@ -53,7 +53,7 @@ def live(picture, cpu):
 def crops_of(live):
     """Cut the crops that fine-tuning would learn on."""
     model = live.model
-    return cut_crops(live._said, live._slides.values(), model.classes, model.layers.dense)
+    return list(cut_crops(live._said, live._slides.values(), model.classes, model.layers.dense))
 
 
 def teach(live, annotations, classes=("blue", "brown")):

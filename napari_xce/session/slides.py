@@ -266,7 +266,7 @@ class SessionSlides:
         old = self.predictions.get(id)
         if old is not None and old.grid == grid:
             return
-        self.predictions[id] = SlidePredictions(grid)
+        self.predictions[id] = SlidePredictions(grid, folder=self.path / "predictions")
         self._tissue.pop(id, None)
         if old is not None:
             old.close()

@@ -116,9 +116,9 @@ class Lesson:
             if not (np.abs(stand - point) < MATCH_RADIUS).all(axis=1).any():
                 self.say(str(name), point[None])
         self.session.review(self._square(REVIEWED))
-        self.dock._measure()
+        self.dock.quality.measure.emit()
         QTest.qWait(1000)
-        self.wait(lambda: self.dock._jobs.going_on() is None)
+        self.wait(lambda: self.dock.quality.has_measured)
         self.wait(self.is_fresh)
         QTest.qWait(2500)
 

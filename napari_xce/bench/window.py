@@ -168,7 +168,8 @@ class Window:
             return False
         revision, known = self.session.model_revision, predictions.revisions
         painted = all(known.get(t) == revision for t in predictions.grid.tiles_in(binding.box))
-        return painted and binding.heat.is_drawn(binding.box) and not binding.cells._dirty
+        heat, cells = binding.overlays.heat, binding.overlays.cells
+        return painted and heat.is_drawn(binding.box) and not cells._dirty
 
     def _fit_canvas(self) -> None:
         """Give the canvas its size, as far as the screen allows."""

@@ -477,6 +477,7 @@ class LiveModel:
         self.predictor.forget()
         self._forget()
         self._fits.clear()
+        self._calibrations.clear()
         self._learnt_from = "a promotion that was taken back"
         self._rests_at = self._digest()
         self.revision += 1

@@ -267,7 +267,7 @@ class AnnotationLayer:
         return np.array([colors[label] for label in self._labels]).reshape(-1, 4)
 
     def _row_symbols(self) -> list[str]:
-        return [CROSS if label == BACKGROUND else DISC for label in self._labels]
+        return [SYMBOLS[kind] for kind in self._kinds()]
 
     def _paint(self) -> None:
         """Give the rows the colour and symbol of their class."""

@@ -35,7 +35,7 @@ from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
 from napari_xce.widgets.job_bar import JobBar
-from napari_xce.widgets.keyboard import FOCUS, tab_stops
+from napari_xce.widgets.keyboard import FOCUS, WheelScrolls, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
 from napari_xce.widgets.measures_box import MeasuresBox
 from napari_xce.widgets.once import Once
@@ -130,6 +130,11 @@ class Face(QWidget):
         self.setMinimumWidth(336)  # with the scroll bar that open sections bring
         for before, after in pairwise(tab_stops([*self._pinned(), *self._folds(), self.job_bar])):
             QWidget.setTabOrder(before, after)
+        self._wheel = WheelScrolls(self)
+        for fold in self._folds():
+            for stop in tab_stops([fold]):
+                stop.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+                stop.installEventFilter(self._wheel)
 
     def _pinned(self) -> list[QWidget]:
         """Return the groups of the main job, in the order of work; they never scroll away."""

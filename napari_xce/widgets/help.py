@@ -50,4 +50,4 @@ def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
         return "2. Press Learn. Then go on clicking: it follows."
     if learnt:
         return "3. Learnt. Click where it is wrong, X on false ones, or press N for where to look."
-    return "3. Click missed cells, press X on false ones, Space to step through the doubtful ones."
+    return "3. Click missed cells, X on false ones, Space to go through the doubtful."

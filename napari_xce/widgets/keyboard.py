@@ -1,10 +1,12 @@
-"""Using the dock by keyboard: what Tab stops at, in which order, and how the stop is shown."""
+"""Using the dock by keyboard: what Tab stops at, in which order, and how the stop is shown. And by
+wheel: it scrolls the dock.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -34,3 +36,16 @@ def tab_stops(groups: Iterable[QWidget]) -> list[QWidget]:
         and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
         and widget.window() is group.window()  # not the list that a combo box pops up
     ]
+
+
+class WheelScrolls(QObject):
+    """The wheel over a slider or a choice scrolls the dock; it changes nothing by accident."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave the wheel to what is behind, unless the control has the keyboard."""
+        assert isinstance(watched, QWidget)
+        assert event is not None
+        if event.type() != QEvent.Type.Wheel or watched.hasFocus():
+            return False
+        event.ignore()
+        return True

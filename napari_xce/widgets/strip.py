@@ -35,6 +35,7 @@ class Strip(QWidget):
 
     def _slot(self, index: int) -> QToolButton:
         slot = QToolButton()
+        slot.setToolTip("A place where a click helps")
         slot.setFixedSize(SIDE_PX + 6, SIDE_PX + 6)
         slot.setIconSize(QSize(SIDE_PX, SIDE_PX))
         slot.setToolTip("A place where a click helps")

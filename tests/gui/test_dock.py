@@ -187,7 +187,7 @@ def test_nothing_more_to_gain_is_said_with_what_to_do(window: Any, noise: Slide)
     window.engine.say(
         Status("learnt", 12, 340, 0.0, 0.145, "nothing more to gain from these clicks")
     )
-    assert "press N" in _hint(window)
+    assert "N for where to look" in _hint(window)
     assert window.dock.status.state.text() == "Learnt"
     assert window.dock.status.speed.text().startswith("Nothing more to gain from these clicks")
     window.engine.say(Status("learning", 13, 341, 1.0, 0.2, ""))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -128,6 +129,23 @@ def test_mouse_on_a_button_leaves_the_keys_to_the_canvas(ready: Any) -> None:
     QTest.mouseClick(ready.dock.classes.table.viewport(), Qt.MouseButton.LeftButton)
     QTest.keyClick(_focused(ready), Qt.Key.Key_N)
     assert ready.engine.times("suggest") == 1
+
+
+def test_wheel_over_a_slider_changes_nothing(ready: Any) -> None:
+    slider = ready.dock.show_box.opacity
+    before, middle = slider.value(), QPointF(slider.rect().center())
+    wheel = QWheelEvent(
+        middle,
+        QPointF(slider.mapToGlobal(slider.rect().center())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(slider, wheel)
+    assert slider.value() == before
 
 
 def test_arrow_keys_choose_the_class(ready: Any) -> None:

@@ -57,7 +57,7 @@ def test_demo_opens_ready_to_press_learn(viewers: Viewers, tmp_path: Path) -> No
     assert str(session.path) in told
     assert len(session.annotations()) == 24
     assert dock.learn.toggle.isEnabled()
-    assert dock.learn.toggle.text() == "Learn"
+    assert dock.learn.toggle.text() == "Le&arn"
 
 
 def test_annotate_opens_a_slide_with_a_session_beside_it(viewers: Viewers, svs: Path) -> None:

@@ -35,7 +35,7 @@ def clicked(window: Any, svs: Path) -> Any:
 
 
 def _heat(window: Any) -> np.ndarray | None:
-    heat = window.binding.heat.layer
+    heat = window.binding.overlays.heat.layer
     return None if heat is None else heat._slice.image.raw
 
 

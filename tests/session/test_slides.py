@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import napari_xce as xce
+from napari_xce.predictions.detections import Detections
 from napari_xce.session import Session
 
 from .conftest import SHAPE, grey_slide, make_slide
@@ -218,3 +219,16 @@ def test_renamed_slide_is_found_by_its_content(
     (folder / "z.png").write_bytes(b"no slide")
     with Session.open(session_dir) as again:
         assert again.slides[sid].path == folder / "patient 7.png"
+
+
+def test_large_heat_is_kept_inside_the_session(
+    session_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_xce.predictions.heat.LARGEST_IN_MEMORY", 0)
+    with Session.create(session_dir) as session:
+        id = session.add_slide(xce.Slide.from_array(np.zeros((500, 500, 3), np.uint8), mpp=0.5))
+        predictions = session.predictions[id]
+        predictions.publish((0, 0), {"cell": np.ones((9, 9), np.uint8)}, Detections.empty())
+        assert isinstance(predictions.heat["cell"].levels[0], np.memmap)
+        assert predictions.heat["cell"]._folder == session_dir / "predictions"
+        assert not list((session_dir / "predictions").glob("heat-*"))  # it has no name

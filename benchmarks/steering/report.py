@@ -21,7 +21,7 @@ Rows = Sequence[dict[str, Any]]
 
 def clicks_needed(points: Sequence[dict[str, Any]], target: float) -> float:
     """Return after how many clicks F1 reaches a target; infinity where it never does."""
-    return next((float(p["n"]) for p in points if p["f1"] >= target), np.inf)
+    return next((float(p["n"]) for p in points if p["f1"] >= target - 1e-9), np.inf)
 
 
 def summary(rows: Rows) -> list[dict[str, Any]]:

@@ -109,7 +109,8 @@ def write_pyramid(path: Path, side: int, seed: int) -> dict[str, NDArray[np.floa
             pixels = pixels[: height * 4, : width * 4].reshape(height, 4, width, 4, 3)
             pixels = pixels.mean((1, 3)).astype(np.uint8)
             file.write(pixels, subfiletype=1, resolution=(2e4 / 4**level,) * 2, **form)
-    truth = slide.truth(((64, 64), (PATTERN - 64, PATTERN - 64)))
+    reach = min(PATTERN, side) - 64
+    truth = slide.truth(((64, 64), (reach, reach)))
     return {name: truth.points[truth.labels == name][:8] for name in ("lymphocyte", "tumour")}
 
 

@@ -22,6 +22,9 @@ from napari_xce.errors import XceError
 LARGEST_IN_MEMORY = 64 * 2**20  # bytes, all levels together
 COARSEST = 512  # pixels: napari makes the thumbnail from the whole coarsest level
 _SPARE_DISK = 128 * 2**20  # bytes: a write to a mapped file on a full disk would kill the process
+#: How fast a sketch saturates with the share of a pixel that cells fill: drawn linearly, even
+#: crowded tissue fills a twentieth and would stay invisible far out.
+SATURATION = 20.0
 MOST_SKETCHED = 16 * 2**20  # pixels of the finest level that `sketch` draws
 _BAND = 256  # rows that are cleared at once
 
@@ -127,9 +130,10 @@ class HeatPyramid:
 
         Notes
         -----
-        A cell fills a quarter of 4 x 4 heat pixels. It begins at the level of 4 heat pixels a
-        pixel, or at a coarser one that has at most 16 million; finer levels stay "not predicted",
-        and what is there already stays.
+        A cell fills a quarter of 4 x 4 heat pixels, and a filled share s is drawn as
+        1 - exp(-20 s), so that 500 cells/mm2 can just be seen and 2500 well. It begins at the
+        level of 4 heat pixels a pixel, or at a coarser one that has at most 16 million; finer
+        levels stay "not predicted", and what is there already stays.
         """
         if not self.levels or not len(tiles):
             return
@@ -146,7 +150,8 @@ class HeatPyramid:
         inside = (y >= 0) & (x >= 0) & (y < drawn.shape[0]) & (x < drawn.shape[1])
         flat = y[inside] * drawn.shape[1] + x[inside]
         share = np.bincount(flat, scores[inside] * (4 / shrink**2), drawn.size)
-        heat = np.where(drawn, quantise(share.reshape(drawn.shape)), 0).astype(np.uint8)
+        seen = 1 - np.exp(-SATURATION * share.reshape(drawn.shape))
+        heat = np.where(drawn, quantise(seen), 0).astype(np.uint8)
         part = level[: drawn.shape[0], : drawn.shape[1]]
         part[...] = np.where(part == 0, heat, part)
         for fine, coarse in pairwise(self.levels[first:]):

@@ -26,7 +26,7 @@ from napari_xce.session.suggesting import SessionSuggestions
 #: Distance, working pixels, within which a detection and a true cell are the same (6 um).
 MATCH_RADIUS = 12.0
 #: A region less than so many cells wide and high, such as "nothing here", is not measured in.
-LEAST_CELLS_WIDE = 5.0
+LEAST_CELLS_WIDE = 3.5
 #: Points of the learning curve that are remembered.
 MOST_MEASURED = 200
 #: Places of the view, and of the clicks, whose appearance is compared.
@@ -139,6 +139,11 @@ class SessionAdvice(SessionSuggestions):
             ]
             if fields:
                 return fields, tested
+        if any(len(said) for said in regions.values()):
+            raise SessionError(
+                "The reviewed regions are too small to measure in: review one at least "
+                f"{LEAST_CELLS_WIDE:g} cells wide and high."
+            )
         raise SessionError("No region has been reviewed: review one, then evaluate.")
 
     def _least_area(self, id: str) -> float:

@@ -154,7 +154,7 @@ def test_sketched_cells_show_far_out_and_leave_what_is_painted():
     heat.sketch(tiles, 112, np.array([[120.0, 9.0]]), np.array([1.0], np.float32))
     assert not heat.levels[0][112:].any()
     coarse = heat.levels[2]
-    assert coarse[30, 2] == 1 + round(254 / 4)  # the cell fills a quarter
+    assert coarse[30, 2] == 1 + round(254 * (1 - np.exp(-20 / 4)))  # the cell fills a quarter
     assert (coarse[28:56, :28] > 0).all()  # its tile is predicted
     assert (coarse[:28, :28] == 200).all()
     assert not coarse[56:].any()

@@ -132,7 +132,7 @@ def test_cached_cells_are_not_predicted_again(
         sid = again.add_slide(make_slide())
         monkeypatch.setattr(Session, "predict_tile", None)
         np.testing.assert_array_equal(again.predict().points, cells.points)
-        assert len(again.stale_tiles(sid, heat=True)) == 2  # heat is not kept
+        assert len(again.stale_tiles(sid)) == 0  # heat is sketched, cells are known
 
 
 def test_segmentation_head_comes_back(session_dir: Path) -> None:

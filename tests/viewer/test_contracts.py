@@ -140,7 +140,9 @@ def test_all_our_layers_have_the_units_and_axes_of_the_slide(
     clicks = AnnotationLayer(
         slide_layer, store, slide_id, 16.0, lambda: None, lambda sentence: None
     )
-    regions = RegionLayer(slide_layer, store, slide_id, lambda: None, lambda sentence: None)
+    regions = RegionLayer(
+        slide_layer, store, slide_id, lambda: None, lambda: None, lambda sentence: None
+    )
     ours = [
         heat.show(HeatPyramid((301, 403), stride=4), "tumour", "#56b4e9"),
         DetectionLayer(viewer, slide_layer, 16.0).add(),
@@ -200,7 +202,11 @@ def test_keybindings_of_a_manifest_are_still_ignored() -> None:
         name="some-plugin",
         contributions={
             "commands": [{"id": "some-plugin.act", "title": "Act", "python_name": "math:floor"}],
-            "keybindings": [{"command": "some-plugin.act", "key": "Ctrl+Alt+Shift+K"}],
+            "keybindings": [
+                {"command": "some-plugin.act", "key": "Ctrl+Alt+Shift+K"}
+                | dict.fromkeys(("mac", "linux", "win"), "Ctrl+Alt+Shift+K")
+                | {"when": "True"}
+            ],
         },
     )
     actions, *_ = _npe2._npe2_manifest_to_actions(manifest)

@@ -99,16 +99,19 @@ class Window:
         """
         loop, timer = QEventLoop(), QTimer()
         deadline = time.perf_counter() + seconds
+        held = False
 
         def look() -> None:
-            if condition() or time.perf_counter() > deadline:
+            nonlocal held
+            held = condition()  # once: a moment later it may not hold any more
+            if held or time.perf_counter() > deadline:
                 loop.quit()
 
         timer.timeout.connect(look)
         timer.start(CHECK_MS)
         loop.exec()
         timer.stop()
-        if not condition():
+        if not held:
             raise XceError(f"The window was not done after {seconds:.0f} s; is the machine busy?")
 
     # ---- hands

@@ -10,11 +10,13 @@ unannotated nucleus is of a class, that term is left out, for it is most likely 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
+from threadpoolctl import ThreadpoolController
 
 #: Label of a vector that is explicitly none of the classes.
 OTHER = 0
@@ -169,6 +171,12 @@ def _initial(
     return np.column_stack([weight * scale, bias + weight @ mean])
 
 
+@cache
+def _pools() -> ThreadpoolController:
+    """Return what sets the number of threads of numpy's BLAS; finding it takes a while."""
+    return ThreadpoolController()
+
+
 def _minimise(
     theta: NDArray[np.float64],
     x: NDArray[np.float64],
@@ -178,14 +186,16 @@ def _minimise(
 ) -> NDArray[np.float64]:
     """Minimise weighted cross-entropy plus ridge with L-BFGS; rows of no weight are left out."""
     used = share > 0
-    result = minimize(
-        loss_and_gradient,
-        theta.ravel(),
-        (x[used], target[used], share[used], ridge),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 60},
-    )
+    # matrices this small take ten times as long on two threads as on one, which wait for each other
+    with _pools().limit(limits=1, user_api="blas"):
+        result = minimize(
+            loss_and_gradient,
+            theta.ravel(),
+            (x[used], target[used], share[used], ridge),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 60},
+        )
     return result.x.reshape(theta.shape)
 
 

@@ -203,8 +203,10 @@ class Predictor:
         scores = grid_scores(model, looked)  # (C, h, w)
         cells = self._read_cells(model, work, window, looked, scores, revision)
         row, column, height, width = _core_cells(window)
-        inside = scores[:, row : row + height, column : column + width]
-        heat = quantise(inside.float().cpu().numpy())  # (C, h, w)
+        # spread by a grid cell, so that a cell is a spot of its size and not a dot under its ring
+        spread = F.max_pool2d(scores[None].float(), 3, stride=1, padding=1)[0]
+        inside = spread[:, row : row + height, column : column + width]
+        heat = quantise(inside.cpu().numpy())  # (C, h, w)
         owners = grid.tile_of(cells.points)
         side = grid.core_size // GRID_STRIDE
         top, left = np.min(tiles, axis=0).tolist()

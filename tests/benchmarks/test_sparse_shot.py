@@ -115,7 +115,6 @@ def test_goal_counts_tasks_that_keep_enough_with_a_tenth():
 
 
 def test_report_is_written_of_a_part_and_of_the_whole(tmp_path):
-    pytest.importorskip("matplotlib")
     part = [row("ce", 0.2, calibrated=0.4)]
     whole = [
         row(loss, 0.5, task.name, fraction, seed, calibrated=0.5)

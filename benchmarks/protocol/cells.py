@@ -88,14 +88,15 @@ class Cell:
 def every_cell(seeds: int) -> list[Cell]:
     """List all cells, in such an order that a part of the run already is a small table.
 
-    One seed after the other, the shipped trunk first, 10 and 100 % before the rest, all tasks.
+    The shipped trunk first, with each head for all seeds; within a seed 10 and 100 % before the
+    rest, all tasks.
     """
     order = sorted(FRACTIONS, key=lambda f: (f not in (0.1, 1.0), f))
     starts: tuple[Start, ...] = ("trunk", "scratch")
     heads: tuple[Head, ...] = ("yollo", "unet")
     names = [task.name for task in TASKS]
     cells = []
-    for seed, start, head in product(range(seeds), starts, heads):
+    for start, head, seed in product(starts, heads, range(seeds)):
         if seed == 0:
             cells += [Cell(name, start, head, TRIVIAL, 1.0, 0) for name in names]
         cells += [

@@ -30,7 +30,8 @@ FOLDS = 5
 FULL_SHARES, LEAST_WEIGHT = (0.3, 0.2), 0.1
 #: The first clicks count beside so many that tell a share known before.
 PRIOR_CLICKS, PRIOR_SHARES = 2.0, (0.5, 0.1)
-#: Another emphasis is chosen for a gain in rank over the first one of this over sqrt(clicks).
+#: Another emphasis is chosen for a gain in rank over the first one of this over sqrt(places):
+#: clicks side by side look alike for their place, so left out they test less what tells kinds.
 LEAST_GAIN = 0.1
 
 Emphasis = NDArray[np.float64]
@@ -76,6 +77,7 @@ def calibrate(
     emphases: Sequence[Emphasis],
     ridge: float = RIDGE,
     start: ClickModel | None = None,
+    places: int | None = None,
 ) -> Calibrated:
     """Fit the classes and choose emphasis, weight of the unknown and thresholds.
 
@@ -87,11 +89,13 @@ def calibrate(
         Number of classes, without "other".
     emphases : sequence of ndarray, float64, shape (D,)
         Emphases to choose from, at least one; the first one stays unless another one ranks
-        left-out clicks higher by ``LEAST_GAIN`` / sqrt(clicks).
+        left-out clicks higher by ``LEAST_GAIN`` / sqrt(places).
     ridge : float
         As in ``fit_clicks``.
     start : ClickModel, optional
         Where the fits start from.
+    places : int, optional
+        In how many places the clicks lie; by default each in one of its own.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def calibrate(
     one class the geometric mean of this and of the threshold of the highest expected F1
     (``expected_f1_threshold``).
     """
-    steps = calibrating(rows, n_classes, emphases, ridge, start)
+    steps = calibrating(rows, n_classes, emphases, ridge, start, places)
     while True:
         try:
             next(steps)
@@ -125,6 +129,7 @@ def calibrating(
     emphases: Sequence[Emphasis],
     ridge: float = RIDGE,
     start: ClickModel | None = None,
+    places: int | None = None,
 ) -> Generator[None, None, Calibrated]:
     """Do as `calibrate`, with a pause after each fit, so that nobody has to wait for all of them.
 
@@ -133,7 +138,8 @@ def calibrating(
     trials = []
     for emphasis in emphases:
         trials.append((yield from _Trial.of(rows, n_classes, emphasis, ridge, 1.0, start)))
-    needed = LEAST_GAIN / np.sqrt(max(len(trials[0].clicks), 1))
+    clicks = len(trials[0].clicks)
+    needed = LEAST_GAIN / np.sqrt(max(min(clicks, clicks if places is None else places), 1))
     best = max(trials[1:], key=lambda t: t.rank, default=trials[0])
     trial = best if best.rank > trials[0].rank + needed else trials[0]
     weight = trials[0].unknown_weight()  # the chosen one tells clicks from unknown too well

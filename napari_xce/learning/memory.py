@@ -104,12 +104,16 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
-    """Rows for both kinds of classes, and which class is of which kind (indices from 0)."""
+    """Rows for both kinds of classes, and which class is of which kind (indices from 0).
+
+    ``places`` is the number of tiles in which there are clicks.
+    """
 
     proposed: list[int]
     dense: list[int]
     objects: Rows
     ground: Rows
+    places: int
 
 
 class Memory:
@@ -179,7 +183,7 @@ class Memory:
         parts = [self._slide_rows(said.of_slide(slide), slide, classes, counts) for slide in slides]
         if not parts:
             none = Rows(np.empty((0, 1), np.float32), np.empty(0, int), np.empty(0), np.empty(0))
-            return TrainingRows([], [], none, none)
+            return TrainingRows([], [], none, none, 0)
         labels = np.concatenate([p.labels for p in parts])
         snapped = np.concatenate([p.snapped for p in parts])
         proposed, dense = _split_classes(labels, snapped, len(classes))
@@ -191,6 +195,7 @@ class Memory:
             dense,
             _join(clicks, proposed, snapped, [p.objects for p in parts], rng),
             _join(_unweighted(clicks), dense, anywhere, [p.ground for p in parts], rng),
+            len(counts),
         )
 
     def _slide_rows(

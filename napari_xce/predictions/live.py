@@ -308,11 +308,11 @@ class LiveModel:
             if not members:
                 layers.set(kind, members, None)
             elif old is None or known[kind] != members:
-                self._take_over(kind, members, calibrate(*choices, start))
+                self._take_over(kind, members, calibrate(*choices, start, rows.places))
             else:
                 fit = old.refit(part, len(members), RIDGES[kind])
                 self._take_over(kind, members, replace(old, fit=fit))
-                self._calibrations.append((kind, members, calibrating(*choices, fit)))
+                self._calibrations.append((kind, members, calibrating(*choices, fit, rows.places)))
         if self._trainer is None:
             self._cutting = None  # there may be classes to train now
         self.revision += 1

@@ -120,16 +120,27 @@ def test_third_kind_is_called_none_of_two():
     assert (p[kinds == 3].argmax(1) == 0).mean() > 0.9
 
 
-def test_emphasis_that_ranks_left_out_clicks_higher_is_chosen():
+def one_telling_number_among_noise(apart):
+    """Return rows of 20 clicks, and an emphasis on the noise and one on what tells."""
     rng = np.random.default_rng(0)
     labels = np.repeat([1, UNANNOTATED], [20, 400])
     vectors = rng.normal(size=(420, 40)).astype(np.float32)
-    vectors[:20, 0] += 3.0  # one telling number among noise
+    vectors[:20, 0] += apart
     telling, noise = np.full(40, 0.1), np.ones(40)
     telling[0], noise[0] = 1.0, 0.1
-    rows = Rows(vectors, labels, np.ones(420), np.ones(420))
+    return Rows(vectors, labels, np.ones(420), np.ones(420)), noise, telling
+
+
+def test_emphasis_that_ranks_left_out_clicks_higher_is_chosen():
+    rows, noise, telling = one_telling_number_among_noise(apart=3.0)
     assert calibrate(rows, 1, [noise, telling]).emphasis is telling
     assert calibrate(rows, 1, [telling, noise]).emphasis is telling
+
+
+def test_clicks_in_one_place_need_a_larger_gain_to_change_the_emphasis():
+    rows, noise, telling = one_telling_number_among_noise(apart=0.3)
+    assert calibrate(rows, 1, [noise, telling], places=20).emphasis is telling
+    assert calibrate(rows, 1, [noise, telling], places=1).emphasis is noise
 
 
 def test_first_emphasis_stays_where_nothing_tells_them_apart():

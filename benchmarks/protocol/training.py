@@ -139,7 +139,7 @@ class ColdStartXCE(SparseLoss):
     mean, of this batch and, less and less, those before.
     """
 
-    WARM_UP: Final = 0.3
+    WARM_UP: Final = 0.15
     MEMORY: Final = 0.9
 
     def __init__(self) -> None:

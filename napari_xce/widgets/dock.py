@@ -21,9 +21,8 @@ from qtpy.QtWidgets import QApplication, QShortcut
 from napari_xce.errors import XceError
 from napari_xce.viewer.bell import Bell
 from napari_xce.viewer.compat import focus_canvas
-from napari_xce.viewer.pointer_layer import PointerLayer
+from napari_xce.viewer.size_ring import SizeRing
 from napari_xce.viewer.slide_layer import slide_layers
-from napari_xce.viewer.view import view_box
 from napari_xce.widgets.annotator import Jobs
 from napari_xce.widgets.face import Face
 from napari_xce.widgets.guide import Guide
@@ -73,7 +72,7 @@ class AnnotatorDock(Face):
             self._count_again,
         )
         self.guide = Guide(self, self._try)
-        self._ring: PointerLayer | None = None
+        self._ring = SizeRing(viewer)
         self._seen_revision = -1
         self._connect()
         self._timer = QTimer(self)
@@ -134,7 +133,7 @@ class AnnotatorDock(Face):
         self.is_open = False
         self._timer.stop()
         self._listen(False)
-        self._drop_ring()
+        self._ring.close()
         self._jobs.close()
         self.guide.close()
         self._try(self.annotator.shutdown)
@@ -266,20 +265,11 @@ class AnnotatorDock(Face):
         self._show_slide()
 
     def _try_diameter(self, diameter_px: float) -> None:
-        """Draw a ring of this size in the middle of the view."""
-        waiting = self.annotator.waiting
-        if waiting is None:
-            return
-        layer = waiting[1]
-        if self._ring is None:
-            self._ring = PointerLayer(self.viewer, layer, "xce: cell size")
-        box = view_box(self.viewer, layer)
-        if box is not None:
-            center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-            self._ring.point_at(center, diameter_px)
+        if self.annotator.waiting is not None:
+            self._ring.show(self.annotator.waiting[1], diameter_px)
 
     def _give_diameter(self, diameter_px: float) -> None:
-        self._drop_ring()
+        self._ring.close()
         self._try(lambda: self.annotator.give_diameter(diameter_px))
         self._focus_canvas()
         self._show_slide()
@@ -425,7 +415,7 @@ class AnnotatorDock(Face):
 
     def _show_slide(self) -> None:
         """Show everything that follows from the slide and session in use."""
-        self._drop_ring()
+        self._ring.close()
         session, waiting = self.annotator.session, self.annotator.waiting
         binding = self.annotator.binding
         self._show_layers()
@@ -462,11 +452,6 @@ class AnnotatorDock(Face):
             ready = self.learn.toggle.isEnabled()
             first = self.learn.toggle if ready else self.slide.open
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def _drop_ring(self) -> None:
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
 
     def _try(self, act: Callable[[], Any]) -> Any:
         """Do what the user asked for; an error we raised on purpose is shown in words, and None is

@@ -39,7 +39,7 @@ HELP = """
 def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
     """Return one line that says what to do next."""
     if annotator.waiting is not None:
-        return "First: how wide is a cell? Fit the yellow ring, then press Use."
+        return "First: how wide is a cell? Zoom in, fit the yellow ring to one, press Use."
     binding = annotator.binding
     if binding is None:
         return "Start here: open a slide, or choose an image below."

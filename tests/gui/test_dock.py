@@ -121,6 +121,9 @@ def test_unknown_pixel_size_is_asked_for_once(window: Any) -> None:
     assert "how wide" in _hint(window)
     window.dock.slide.diameter.value = 32
     assert window.layer("xce: cell size").size[0] == 32
+    window.viewer.scene.camera.zoom = 20
+    window.viewer.scene.camera.center = (0, 100, 120)  # the ring goes along
+    assert tuple(window.layer("xce: cell size").data[0]) == pytest.approx((100, 120), abs=1)
     window.dock.slide.accept.click()
     assert window.session.factor() == (2, 2)
     assert "xce: cell size" not in window.viewer.layers

@@ -66,12 +66,9 @@ AIMS: dict[str, list[tuple[str, str, float | None, bool]]] = {
 def table(name: str, report: Report) -> list[str]:
     """Return the lines of one table: what was measured, the aim, whether it is met."""
     machine = report["machine"]
-    lines = [f"## {name}", ""]
-    lines += [
-        f"{report['measured'][:10]}, {machine['cpu']}, {machine['cores']} cores, torch "
-        f"{machine['torch']}; load of the machine at the start {report['load']}.",
-        "",
-    ]
+    where = f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}"
+    when = f"{report['measured'][:10]}, {where}; load of the machine before: {report['load']}."
+    lines = [f"## {name}", "", when, ""]
     lines += ["| | measured | aim | |", "|---|---|---|---|"]
     for key, words, aim, more in AIMS[name]:
         value = report[key]

@@ -3,8 +3,9 @@
 A JPEG-tiled pyramid of synthetic tissue is made, odd in size as scanners make them; a session with
 a few clicks predicts it as `napari-xce predict` does. All figures of ours count pixels of the
 slide, borders read twice not counted; those of other networks count every pixel of their input,
-which favours them. Rounds go by turns, so that what else the machine does strikes all alike; the
-median round counts.
+which favours them. Each network is called as a whole-slide run does it: on a processor one input a
+core at once, each in a thread of its own. Rounds go by turns, so that what else the machine does
+strikes all alike; the median round counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,9 @@ from torch import nn
 
 from napari_xce.bench.report import begin
 from napari_xce.bench.rivals import InstanSegUNet, PaperUNet
-from napari_xce.learning.devices import Device, best_device
-from napari_xce.learning.inference import fold_batch_norm
-from napari_xce.predictions.block_reader import GPU_BATCH, blocks_of
+from napari_xce.learning.devices import Device, best_device, compute_alone
+from napari_xce.learning.inference import fold_layers
+from napari_xce.predictions.block_reader import blocks_of
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session import Session
@@ -37,6 +39,7 @@ from napari_xce.slides.synthetic import SyntheticSlide
 
 PATTERN = 1536  # side of the tissue that is repeated, px
 TILE = 512  # of other networks' input
+CALLS = 4  # of a network, in a row
 #: A filter bank is slow: a part of the slide is enough.
 FILTERED = 1024
 
@@ -170,18 +173,20 @@ class _Run:
         """Return what to time, and of how many megapixels each is."""
         block = max(blocks_of(self.tiles), key=len)
         window = self.work.read(*self.work.grid.window(*block).read)
-        batch = GPU_BATCH if self.device.name == "cuda" else 1
+        at_once = self.device.at_once
+        batch = at_once if self.device.name == "cuda" else 1
         windows = np.repeat(window[None], batch, 0)
         inputs = self._inputs(batch)
-        megapixels = inputs.shape[0] * TILE * TILE / 1e6
+        megapixels = CALLS * at_once * TILE * TILE / 1e6
         paper, instanseg = (_ready(net(), self.device) for net in (PaperUNet, InstanSegUNet))
+        owned = self._size(list(block))
         pixels = np.ascontiguousarray(window[:FILTERED, :FILTERED])
         tasks: dict[str, tuple[Callable[[], object], float]] = {
             "end_to_end_mpx_s": (self._end_to_end, self.megapixels),
-            "network_mpx_s": (lambda: self._network(windows), batch * self._size(list(block))),
+            "network_mpx_s": (self._busy(lambda: self._network(windows)), CALLS * at_once * owned),
             "decode_mpx_s": (self._decode, self.megapixels),
-            "paper_unet_mpx_s": (lambda: _call(paper, inputs), megapixels),
-            "instanseg_unet_mpx_s": (lambda: _call(instanseg, inputs), megapixels),
+            "paper_unet_mpx_s": (self._busy(lambda: _call(paper, inputs)), megapixels),
+            "instanseg_unet_mpx_s": (self._busy(lambda: _call(instanseg, inputs)), megapixels),
             "filter_bank_mpx_s": (lambda: _filter_bank(pixels), pixels.shape[0] ** 2 / 1e6),
         }
         forest = _forest(pixels)
@@ -193,6 +198,20 @@ class _Run:
     def work(self) -> SlideAtWork:
         slide, grid = self.session.slides[self.id], self.session.predictions[self.id].grid
         return SlideAtWork(self.id, slide, grid)
+
+    def _busy(self, call: Callable[[], object]) -> Callable[[], object]:
+        """Return calls that keep the whole device busy."""
+
+        def calls(_: int = 0) -> None:
+            for _ in range(CALLS):
+                call()
+
+        def on_every_core() -> None:
+            n = self.device.at_once
+            with ThreadPoolExecutor(n, initializer=compute_alone) as crew:
+                list(crew.map(calls, range(n)))
+
+        return calls if self.device.name == "cuda" else on_every_core
 
     def _inputs(self, batch: int) -> torch.Tensor:
         """Return noise, (B, 3, TILE, TILE), as networks take it."""
@@ -225,7 +244,7 @@ class _Run:
 
 def _ready(network: nn.Module, device: Device) -> nn.Module:
     """Give a network what ours has: folded, converted, channels last."""
-    network = fold_batch_norm(network.eval()).requires_grad_(False)
+    network = fold_layers(network.eval()).requires_grad_(False)
     network.to(dtype=torch.bfloat16 if device.bfloat16 else torch.float32)
     return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -8,26 +8,48 @@ the proposer says. Any thread; no state.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_xce.learning.trunk import GRID_STRIDE
+from napari_xce.learning.windows import Join, highest_around, over_windows
 
 #: Length of the vector.
 APPEARANCE_SIZE = 37
 _LEAST = 1e-6
-#: Working pixels per pixel at which texture is measured.
-_FINE = 2
 
 
-def cell_appearance(pixels: Tensor, nucleus: Tensor, size: Tensor) -> Tensor:
+def optical_density(levels: Tensor) -> Tensor:
+    """Return how dark each colour is, at half the resolution.
+
+    Parameters
+    ----------
+    levels : Tensor, uint8 or float, shape (B, H, W, 3)
+        RGB, 0..255; H and W even.
+
+    Returns
+    -------
+    Tensor, float32, shape (B, 3, H / 2, W / 2)
+        Mean of -log((level + 1) / 256) over 2 x 2 pixels.
+    """
+    b, h, w, _ = levels.shape
+    rows = (levels.float() + 1.0).reshape(b, h // 2, 2, w * 3)
+    # the mean of logarithms is the logarithm of the product: one for four pixels
+    pairs = (rows[:, :, 0] * rows[:, :, 1]).view(b, h // 2, w // 2, 2, 3)
+    product = pairs.new_empty(b, 3, h // 2, w // 2)
+    torch.mul(pairs[:, :, :, 0].movedim(3, 1), pairs[:, :, :, 1].movedim(3, 1), out=product)
+    return math.log(256.0) - product.log_() / 4
+
+
+def cell_appearance(density: Tensor, nucleus: Tensor, size: Tensor) -> Tensor:
     """Measure the surroundings of each grid cell.
 
     Parameters
     ----------
-    pixels : Tensor, float, shape (B, 3, H, W)
-        RGB, 0..1.
+    density : Tensor, float32, shape (B, 3, H / 2, W / 2)
+        As of `optical_density`.
     nucleus : Tensor, float, shape (B, 1, H / 4, W / 4)
         Probability that a nucleus has its centre in the grid cell.
     size : Tensor, float, shape (B, 1, H / 4, W / 4)
@@ -47,22 +69,20 @@ def cell_appearance(pixels: Tensor, nucleus: Tensor, size: Tensor) -> Tensor:
     |lambda_1 - lambda_2| / (lambda_1 + lambda_2) of the averaged structure tensor: 1 where all
     edges run one way, as in spindle cells, 0 where they run every way (Bigun, Granlund, ICCV 1987).
     """
-    density = -torch.log((pixels.float().contiguous() * 255.0 + 1.0) / 256.0)
-    density = F.avg_pool2d(density, _FINE)  # at half resolution: a quarter of the work
     dark = density.mean(1, keepdim=True)
     colour, level, square = (_to_grid(x) for x in (density, dark, dark * dark))
     tensor = _structure_tensor(dark)
-    size, nucleus = size.float(), nucleus.float()
+    size, nucleus = size.float().contiguous(), nucleus.float().contiguous()
     bases = torch.cat([level, square, tensor, colour], 1)  # (B, 8, h, w)
     around = {k: _around(bases, k) for k in (3, 5, 9)}
     out = [colour, *(around[k][:, 5:] for k in (3, 5, 9)), _around(colour, 15)]
     out += (spread := [_spread(around[k]) for k in (3, 5, 9)])
     grain, steepness = zip(*(_grain(around[k][:, 2:5]) for k in (3, 5, 9)), strict=True)
     out += [*grain, *steepness]
-    out += [F.max_pool2d(F.max_pool2d(dark, GRID_STRIDE // _FINE), 3, 1, 1)]
+    out += [highest_around(_to_grid(dark, torch.maximum), 3)]
     extremes = torch.cat([level, -level], 1)
-    out += [F.max_pool2d(extremes[:, 1:], 3, 1, 1), _highest(extremes, 5), size]
-    peak = nucleus * (nucleus >= F.max_pool2d(nucleus, 3, 1, 1))
+    out += [highest_around(extremes[:, 1:], 3), highest_around(extremes, 5), size]
+    peak = nucleus * (nucleus >= highest_around(nucleus, 3))
     weight = peak + 1e-4
     described = torch.cat([size, colour, spread[0], grain[1]], 1)
     near = _around(torch.cat([weight, peak, described * weight], 1), 21)
@@ -70,22 +90,18 @@ def cell_appearance(pixels: Tensor, nucleus: Tensor, size: Tensor) -> Tensor:
     return torch.cat(out, 1)
 
 
-def _to_grid(x: Tensor) -> Tensor:
-    """Return the mean of each grid cell."""
-    return F.avg_pool2d(x, GRID_STRIDE // _FINE)
+def _to_grid(x: Tensor, join: Join = torch.add) -> Tensor:
+    """Return the mean (or another union) of each grid cell, from half the resolution."""
+    rows = join(x[:, :, 0::2], x[:, :, 1::2])
+    both = join(rows[..., 0::2], rows[..., 1::2])
+    return both / 4 if join is torch.add else both
 
 
 def _around(x: Tensor, cells: int) -> Tensor:
-    """Return the mean over a window of so many grid cells; beyond the edge nothing counts.
-
-    By running sums, whose cost does not grow with the window.
-    """
+    """Return the mean over a window of so many grid cells; beyond the edge nothing counts."""
     half = cells // 2
-    for axis, pad in ((2, (0, 0, half + 1, half)), (3, (half + 1, half))):
-        n = x.shape[axis]
-        sums = F.pad(x, pad).cumsum(axis)
-        x = sums.narrow(axis, cells, n) - sums.narrow(axis, 0, n)
-    return x * _one_over_count(x, cells)
+    padded = F.pad(x, (half, half, half, half))
+    return over_windows(padded, cells, torch.add) * _one_over_count(x, cells)
 
 
 def _one_over_count(x: Tensor, cells: int) -> Tensor:
@@ -96,12 +112,6 @@ def _one_over_count(x: Tensor, cells: int) -> Tensor:
         count = (at + cells // 2).clamp(max=n - 1) - (at - cells // 2).clamp(min=0) + 1
         counts.append(1.0 / count)
     return counts[0][:, None] * counts[1]
-
-
-def _highest(x: Tensor, cells: int) -> Tensor:
-    """Return the maximum over a window of so many grid cells."""
-    rows = F.max_pool2d(x, (cells, 1), 1, (cells // 2, 0))
-    return F.max_pool2d(rows, (1, cells), 1, (0, cells // 2))
 
 
 def _spread(means: Tensor) -> Tensor:

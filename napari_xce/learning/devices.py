@@ -11,7 +11,11 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
+
+#: Windows of a batch that fills a GPU.
+GPU_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,18 @@ class Device:
     def torch(self) -> torch.device:
         """The torch device."""
         return torch.device(self.name)
+
+    @property
+    def at_once(self) -> int:
+        """How many windows go through the network at once, where there are many.
+
+        A GPU takes them as one batch. A processor takes one for each thread of torch's: the threads
+        need not wait for each other within each layer, which on a busy machine takes longer than
+        the layer.
+        """
+        if self.name == "cuda":
+            return GPU_BATCH
+        return torch.get_num_threads() if self.name == "cpu" else 1
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Return the context in which the network is called."""
@@ -60,6 +76,18 @@ def best_device() -> Device:
         return Device(name, _bfloat16_is_faster(torch.device(name)))
     finally:
         torch.set_num_threads(threads)
+
+
+def compute_alone() -> None:
+    """Let torch compute with this very thread, whatever other threads do; called once on it."""
+    torch.get_num_threads()  # or torch would set its own number at the first layer
+    _libraries().limit(limits=1, user_api="openmp")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return what sets the threads of the libraries that are loaded; looking takes a while."""
+    return ThreadpoolController()
 
 
 def leave_a_core_free() -> None:

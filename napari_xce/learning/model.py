@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -21,7 +21,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from napari_xce.errors import ModelError
-from napari_xce.learning.appearance import cell_appearance
+from napari_xce.learning.appearance import cell_appearance, optical_density
 from napari_xce.learning.card import check_card, check_layers
 from napari_xce.learning.click_learner import ClickModel
 from napari_xce.learning.heads import (
@@ -34,7 +34,7 @@ from napari_xce.learning.heads import (
     YolloHead,
 )
 from napari_xce.learning.shipped import ShippedModel
-from napari_xce.learning.trunk import Features, Trunk, double, without_border
+from napari_xce.learning.trunk import Features, Trunk, double
 
 Head = Literal["yollo", "unet"]
 #: Classes of cells that the trunk proposes, and those that are read from the grid.
@@ -52,8 +52,10 @@ class Tiles(NamedTuple):
     ----------
     proposals : Proposals
         Of nuclei of any kind, on the grid.
-    cells : Tensor, float32, shape (B, CELL_SIZE, h, w)
-        Vector of each grid cell.
+    appearance : Tensor, float32, shape (B, APPEARANCE_SIZE, h, w)
+        How each grid cell looks (`cell_appearance`).
+    grid : Tensor, float, shape (B, GRID_CHANNELS, h, w)
+        The trunk's features of it.
     mask_features : Tensor, float32, shape (B, MASK_CHANNELS, 2h, 2w), or None
         Only when a mask was asked for.
     nucleus : Tensor, float32, shape (B, 1, 2h, 2w), or None
@@ -61,9 +63,21 @@ class Tiles(NamedTuple):
     """
 
     proposals: Proposals
-    cells: Tensor
+    appearance: Tensor
+    grid: Tensor
     mask_features: Tensor | None
     nucleus: Tensor | None
+
+    @property
+    def cells(self) -> Tensor:
+        """Vector of each grid cell, float32, shape (B, CELL_SIZE, h, w); joined at every call."""
+        parts = (self.proposals.embedding.float(), self.appearance, self.grid.float())
+        return torch.cat(parts, 1)
+
+    def vectors(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the vectors of some grid cells of the first tile, float32, (N, CELL_SIZE)."""
+        parts = (self.proposals.embedding, self.appearance, self.grid)
+        return torch.cat([part[0][:, rows, columns].float() for part in parts]).T
 
 
 @dataclass
@@ -146,12 +160,14 @@ class CellModel(nn.Module):
 
     def forward(self, pixels: Tensor, with_mask: bool = False) -> Tiles:
         """Look at pixels, float 0..1, shape (B, 3, H, W), H and W multiples of 16."""
-        return look(self.trunk, self.proposer, self.mask, pixels, with_mask)
+        density = optical_density(pixels.movedim(1, 3) * 255.0)
+        mask = self.mask if with_mask else None
+        return describe(self.trunk(pixels), self.proposer, mask, density)
 
     def grid_logits(self, tiles: Tiles, corrected: bool = True) -> Tensor:
         """Return log-probabilities-to-be of background and classes, (B, C + 1, h, w)."""
         nucleus = object_probability(tiles.proposals.objectness)
-        composed = _combine(nucleus * self._kinds(tiles.cells) + self._dense(tiles.cells))
+        composed = _combine(nucleus * self._kinds(tiles) + self._dense(tiles))
         if not corrected or _says_nothing(self.yollo):
             return composed
         return composed + self.yollo(tiles.cells)
@@ -160,28 +176,31 @@ class CellModel(nn.Module):
         """Return the same for pixels at stride 2, (B, C + 1, 2h, 2w); needs a mask."""
         assert tiles.nucleus is not None
         assert tiles.mask_features is not None
-        kinds, dense = self._kinds(tiles.cells), self._dense(tiles.cells)
+        kinds, dense = self._kinds(tiles), self._dense(tiles)
         composed = _combine(torch.sigmoid(tiles.nucleus) * double(kinds) + double(dense))
         if not corrected or _says_nothing(self.unet):
             return composed
         return composed + self.unet(tiles.mask_features, tiles.cells)
 
-    def _kinds(self, cells: Tensor) -> Tensor:
+    def _kinds(self, tiles: Tiles) -> Tensor:
         """Return the probability of each proposed class, given a nucleus; others 0."""
-        layers = self.layers
-        out = cells.new_zeros(cells.shape[0], len(self.classes), *cells.shape[2:])
-        if layers.proposed:
-            p = _linear(cells[:, :KIND_SIZE], layers.kind_weight, layers.kind_bias).softmax(1)
-            out[:, layers.proposed] = p[:, 1:]
-        return out
+        layers, parts = self.layers, (tiles.proposals.embedding, tiles.appearance)
+        return self._of(layers.proposed, parts, layers.kind_weight, layers.kind_bias)
 
-    def _dense(self, cells: Tensor) -> Tensor:
+    def _dense(self, tiles: Tiles) -> Tensor:
         """Return the probability of each dense class; others 0."""
-        layers = self.layers
-        out = cells.new_zeros(cells.shape[0], len(self.classes), *cells.shape[2:])
-        if layers.dense:
-            p = _linear(cells, layers.dense_weight, layers.dense_bias).softmax(1)
-            out[:, layers.dense] = p[:, 1:]
+        layers, parts = self.layers, (tiles.proposals.embedding, tiles.appearance, tiles.grid)
+        return self._of(layers.dense, parts, layers.dense_weight, layers.dense_bias)
+
+    def _of(
+        self, members: list[int], parts: Sequence[Tensor], weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        """Return the probabilities of some classes from parts of cell vectors; others 0."""
+        like = parts[0]
+        shape = (like.shape[0], len(self.classes), *like.shape[2:])
+        out = torch.zeros(shape, device=like.device)
+        if members:
+            out[:, members] = _linear(parts, weight, bias).softmax(1)[:, 1:]
         return out
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
@@ -260,36 +279,31 @@ class CellModel(nn.Module):
 _LAYER_TENSORS = ("kind_weight", "kind_bias", "dense_weight", "dense_bias")
 
 
-def look(
-    trunk: nn.Module,
-    proposer: nn.Module,
-    mask: nn.Module,
-    pixels: Tensor,
-    with_mask: bool = False,
-    context: int = 0,
+def describe(
+    features: Features, proposer: nn.Module, mask: nn.Module | None, density: Tensor
 ) -> Tiles:
-    """Call trunk, proposer and, when a mask is wanted, mask decoder.
+    """Say what there is in a picture.
 
     Parameters
     ----------
-    trunk, proposer, mask : Module
-        A model's, or others that say the same.
-    pixels : Tensor, float, shape (B, 3, H, W)
-        RGB, 0..1; H and W multiples of 16.
-    with_mask : bool
-        Decode the mask, too.
-    context : int
-        Outer pixels that serve as context only (`Trunk`); the answer begins within them.
+    features : Features
+        What the trunk says.
+    proposer : Module
+    mask : Module or None
+        Only where a mask is wanted.
+    density : Tensor
+        `optical_density` of the same pixels.
     """
-    features: Features = trunk(pixels, context)
-    proposals = Proposals(*(p.float() for p in proposer(features)))
-    objects = object_probability(proposals.objectness)
-    appearance = cell_appearance(without_border(pixels, context), objects, proposals.size)
-    cells = torch.cat([proposals.embedding, appearance, features.grid.float()], 1)
-    if not with_mask:
-        return Tiles(proposals, cells, None, None)
-    mask_features, nucleus = mask(features)
-    return Tiles(proposals, cells, mask_features.float(), nucleus.float())
+    *box, embedding = proposer(features)
+    # one plane after the other, as they are gone through
+    objectness, offset, size = (part.float().contiguous() for part in box)
+    proposals = Proposals(objectness, offset, size, embedding)
+    nucleus = object_probability(proposals.objectness)
+    appearance = cell_appearance(density, nucleus, proposals.size)
+    if mask is None:
+        return Tiles(proposals, appearance, features.grid, None, None)
+    mask_features, logit = mask(features)
+    return Tiles(proposals, appearance, features.grid, mask_features.float(), logit.float())
 
 
 def _says_nothing(head: YolloHead | UNetHead) -> bool:
@@ -310,9 +324,14 @@ def object_probability(objectness: Tensor) -> Tensor:
     return torch.sigmoid(OBJECTNESS_SLOPE * objectness + OBJECTNESS_SHIFT)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Apply an affine map to the channels of (B, D, h, w)."""
-    return torch.einsum("kd,bdhw->bkhw", weight.to(x), x) + bias.to(x)[:, None, None]
+def _linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply an affine map to the channels of several (B, D, h, w), as if they were joined."""
+    device = parts[0].device
+    weights = weight.to(device).split([part.shape[1] for part in parts], 1)
+    out = bias.to(device)[:, None, None]
+    for w, x in zip(weights, parts, strict=True):
+        out = out + torch.einsum("kd,bdhw->bkhw", w, x.float())
+    return out
 
 
 def _combine(foreground: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from napari_xce.learning.trunk import GRID_STRIDE
+from napari_xce.learning.windows import highest_around
 
 
 def find_peaks(score: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,7 @@ def find_peaks(score: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     rows, columns : Tensor, int64, shape (N,)
         The peaks in reading order.
     """
-    highest = F.max_pool2d(score[None, None], 3, stride=1, padding=1)[0, 0]
+    highest = highest_around(score[None, None])[0, 0]
     rows, columns = torch.nonzero((score >= highest) & (score > threshold), as_tuple=True)
     return rows, columns
 

@@ -100,13 +100,16 @@ class Trunk(nn.Module):
         self.decoder8 = ConvBlock(128 + 64, CONTEXT_CHANNELS)
         self.decoder4 = ConvBlock(CONTEXT_CHANNELS + 32, GRID_CHANNELS)
 
-    def forward(self, pixels: Tensor, context: int = 0) -> Features:
+    def forward(self, pixels: Tensor) -> Features:
         x = ((pixels - 0.5) * 4.0).to(next(self.parameters()).dtype)
-        x = self.stem(x)  # (B, 12, H/2, W/2)
+        return self.see(self.stem(x))  # (B, 12, H/2, W/2)
+
+    def see(self, x: Tensor, context: int = 0) -> Features:
+        """Go on from the stem."""
         e2 = self.encoder2(x)  # (B, 16, H/2, W/2)
-        e4 = self.encoder4(F.max_pool2d(e2, 2))  # (B, 32, H/4, W/4)
-        e8 = self.encoder8(F.max_pool2d(e4, 2))  # (B, 64, H/8, W/8)
-        e16 = self.bottom(self.encoder16(F.max_pool2d(e8, 2)))  # (B, 128, H/16, W/16)
+        e4 = self.encoder4(halve(e2))  # (B, 32, H/4, W/4)
+        e8 = self.encoder8(halve(e4))  # (B, 64, H/8, W/8)
+        e16 = self.bottom(self.encoder16(halve(e8)))  # (B, 128, H/16, W/16)
         e2, e4, e8, e16 = (
             without_border(x, context // stride)
             for x, stride in ((e2, 2), (e4, 4), (e8, 8), (e16, 16))
@@ -114,6 +117,17 @@ class Trunk(nn.Module):
         d8 = self.decoder8(torch.cat([double(e16), e8], 1))  # (B, 64, H/8, W/8)
         d4 = self.decoder4(torch.cat([double(d8), e4], 1))  # (B, 48, H/4, W/4)
         return Features(grid=d4, context=d8, shallow=e2)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return the maximum of each 2 x 2 pixels of (B, C, H, W), H and W even."""
+    if torch.is_grad_enabled() or not x.is_contiguous(memory_format=torch.channels_last):
+        return F.max_pool2d(x, 2)
+    # the same in whole rows of memory, which a processor does in half the time
+    b, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w * c)
+    pairs = torch.maximum(rows[:, :, 0], rows[:, :, 1]).view(b, h // 2, w // 2, 2, c)
+    return torch.maximum(pairs[:, :, :, 0], pairs[:, :, :, 1]).permute(0, 3, 1, 2)
 
 
 def without_border(x: Tensor, border: int) -> Tensor:

@@ -1,32 +1,33 @@
 """Pixels for many tiles, read ahead in threads while the network is at work on those before.
 
 Neighbouring tiles make a block, so that less is read and looked at twice: at 2 x 2 the border
-around what is owned costs half of what it costs a single tile. On a GPU several blocks go at once.
+around what is owned costs half of what it costs a single tile. Several blocks go at once: as one
+batch on a GPU, each in a thread of its own on a processor.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.errors import SlideError
-from napari_xce.learning.devices import Device
+from napari_xce.learning.devices import Device, compute_alone
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import Tile
 
 #: Tiles on a side of a block.
 BLOCK = 2
-#: Blocks that go through the network at once on a GPU; a processor has its hands full with one.
-GPU_BATCH = 8
 
 Block: TypeAlias = tuple[Tile, ...]
+Batch: TypeAlias = tuple[list[Block], NDArray[np.uint8]]
+"""Blocks, and their windows, uint8, shape (B, H, W, 3)."""
+R = TypeVar("R")
 
 
 def blocks_of(tiles: Iterable[Tile]) -> list[Block]:
@@ -51,11 +52,15 @@ class BlockReader:
 
     def __init__(self, work: SlideAtWork, tiles: Iterable[Tile], device: Device) -> None:
         self.work = work
-        self._batch = GPU_BATCH if device.name == "cuda" else 1
+        self._at_once = device.at_once
+        self._in_one_batch = device.name == "cuda"
         self._left = deque(blocks_of(tiles))
         self._ahead: deque[tuple[Block, Future[NDArray[np.uint8]]]] = deque()
-        readers = min(8, os.cpu_count() or 1) if device.name == "cuda" else 1
+        readers = self._at_once if self._in_one_batch else 1 + self._at_once // 8
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix="xce-read")
+        self._workers = ThreadPoolExecutor(
+            self._at_once, thread_name_prefix="xce-predict", initializer=compute_alone
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -74,8 +79,8 @@ class BlockReader:
         ahead = (block for block, _ in self._ahead)
         return sum(len(block) for block in [*self._left, *ahead])
 
-    def next(self) -> tuple[list[Block], NDArray[np.uint8]]:
-        """Return the next blocks and their windows, uint8, shape (B, H, W, 3); one size at once.
+    def next(self) -> list[Batch]:
+        """Return the next blocks and their windows, as many as go at once.
 
         Raises
         ------
@@ -85,28 +90,38 @@ class BlockReader:
         """
         blocks: list[Block] = []
         windows: list[NDArray[np.uint8]] = []
-        while len(blocks) < self._batch and self.tiles_left:
+        while len(blocks) < self._at_once and self.tiles_left:
             self._read_ahead()
             block, future = self._ahead[0]
             try:
                 window = future.result()
             except SlideError:
+                if len(block) == 1 and blocks:
+                    break  # these first
                 self._ahead.popleft()
                 if len(block) == 1:
                     raise
                 self._put_first([(tile,) for tile in block])
                 continue
-            if windows and window.shape != windows[0].shape:
+            if self._in_one_batch and windows and window.shape != windows[0].shape:
                 break
             self._ahead.popleft()
             blocks.append(block)
             windows.append(window)
         self._read_ahead()
-        return blocks, np.stack(windows)
+        if self._in_one_batch:
+            return [(blocks, np.stack(windows))]
+        return [([block], window[None]) for block, window in zip(blocks, windows, strict=True)]
+
+    def map(self, function: Callable[[Batch], R], batches: list[Batch]) -> Iterator[R]:
+        """Return what a function says of each batch, called in threads that compute alone."""
+        if len(batches) == 1 and (self._in_one_batch or self._at_once == 1):
+            return iter([function(batches[0])])
+        return self._workers.map(function, batches)
 
     def _read_ahead(self) -> None:
         """Keep twice as many windows on their way as go through the network at once."""
-        while self._left and len(self._ahead) < 2 * self._batch:
+        while self._left and len(self._ahead) < 2 * self._at_once:
             self._submit(self._left.popleft())
 
     def _submit(self, block: Block) -> None:
@@ -123,6 +138,7 @@ class BlockReader:
 
     def close(self) -> None:
         """Stop reading; what is on its way is dropped. Closing twice does nothing."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._ahead.clear()
         self._left.clear()

@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey
 from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.trainer import CropExample, Judgement, Trainer
-from napari_xce.predictions.block_reader import BlockReader
+from napari_xce.predictions.block_reader import Batch, BlockReader
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
@@ -509,12 +510,19 @@ class LiveModel:
         SlideError
             As for ``BlockReader.next``.
         """
-        blocks, windows = reader.next()
-        with_mask = self.model.head == "unet"
-        looked = self.predictor.look_at(self.model, reader.work, windows, with_mask)
+        self.predictor.get_ready(self.model)
         found: dict[Tile, TilePrediction] = {}
-        for block, seen in zip(blocks, looked, strict=True):
-            found |= self.predictor.read_block(self.model, reader.work, block, seen, self.revision)
+        for part in reader.map(partial(self._predict_batch, reader.work), reader.next()):
+            found |= part
+        return found
+
+    def _predict_batch(self, work: SlideAtWork, batch: Batch) -> dict[Tile, TilePrediction]:
+        """Predict blocks whose windows were read; changes nothing, so several threads may."""
+        with_mask = self.model.head == "unet"
+        looked = self.predictor.look_at(self.model, work, batch[1], with_mask)
+        found: dict[Tile, TilePrediction] = {}
+        for block, seen in zip(batch[0], looked, strict=True):
+            found |= self.predictor.read_block(self.model, work, block, seen, self.revision)
         return found
 
     def has_seen(self, key: TileKey) -> bool:

@@ -24,6 +24,7 @@ from napari_xce.learning.memory import Observation
 from napari_xce.learning.model import CellModel, Tiles, object_probability
 from napari_xce.learning.peaks import find_peaks, grid_to_working, suppress_neighbours
 from napari_xce.learning.trunk import GRID_STRIDE, MASK_STRIDE
+from napari_xce.learning.windows import highest_around
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.heat import quantise
 from napari_xce.predictions.tiles import Tile, TileGrid, Window
@@ -110,13 +111,17 @@ class Predictor:
         for key in [k for k in self._seen if k[0] == id]:
             self._bytes -= _size(self._seen.pop(key))
 
+    def get_ready(self, model: CellModel) -> Inference:
+        """Prepare to call the network of a model, if that is not done yet."""
+        if self._network is None or not self._network.is_of(model):
+            self._network = Inference(model, self.device)
+        return self._network
+
     def look_at(
         self, model: CellModel, work: SlideAtWork, rgb: NDArray[np.uint8], with_mask: bool
     ) -> list[Tiles]:
         """Return what the network says of windows that were read, uint8, shape (B, H, W, 3)."""
-        if self._network is None or not self._network.is_of(model):
-            self._network = Inference(model, self.device)
-        return self._network(rgb, with_mask, work.grid.context)
+        return self.get_ready(model)(rgb, with_mask, work.grid.context)
 
     def look(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Tiles:
         """Return what the network says of a tile, remembered if possible."""
@@ -149,9 +154,9 @@ class Predictor:
             _to_level0(work.grid, window, points),
             objects,
             _diameters(looked, rows, columns) * _mean_factor(work.grid),
-            looked.cells[0][:, rows, columns].T.cpu().numpy(),
+            looked.vectors(rows, columns).cpu().numpy(),
             _to_level0(work.grid, window, grid_to_working(ground_rows, ground_columns)),
-            looked.cells[0][:, ground_rows, ground_columns].T.cpu().numpy(),
+            looked.vectors(ground_rows, ground_columns).cpu().numpy(),
             REFERENCE_DIAMETER * _mean_factor(work.grid),
         )
 
@@ -167,8 +172,8 @@ class Predictor:
         looked = self.look(model, work, tile)
         y, x, _, _ = work.grid.window(tile).seen
         here = (work.grid.to_working(points) - (y, x) + 0.5) // GRID_STRIDE
-        rows, columns = np.clip(here.astype(int), 0, np.array(looked.cells.shape[2:]) - 1).T
-        return looked.cells[0][:, rows, columns].T.cpu().numpy()
+        rows, columns = np.clip(here.astype(int), 0, np.array(looked.grid.shape[2:]) - 1).T
+        return looked.vectors(rows, columns).cpu().numpy()
 
     def predict(
         self, model: CellModel, work: SlideAtWork, tile: Tile, revision: int
@@ -204,7 +209,7 @@ class Predictor:
         cells = self._read_cells(model, work, window, looked, scores, revision)
         row, column, height, width = _core_cells(window)
         # spread by a grid cell, so that a cell is a spot of its size and not a dot under its ring
-        spread = F.max_pool2d(scores[None].float(), 3, stride=1, padding=1)[0]
+        spread = highest_around(scores[None])[0]
         inside = spread[:, row : row + height, column : column + width]
         heat = quantise(inside.cpu().numpy())  # (C, h, w)
         owners = grid.tile_of(cells.points)
@@ -283,11 +288,7 @@ def _proposed_cells(model: CellModel, looked: Tiles, scores: Tensor) -> Cells:
     rows, columns, points, _ = _proposals(looked)
     if not members or not len(points):
         return np.empty((0, 2)), np.empty(0, int), np.empty(0, np.float32), np.empty(0, np.float32)
-    near = (
-        F.max_pool2d(scores[members][None], 3, stride=1, padding=1)[0]
-        if (model.head == "unet")
-        else scores[members]
-    )
+    near = highest_around(scores[members][None])[0] if model.head == "unet" else scores[members]
     values, best = near[:, rows, columns].max(0)
     kept = (values >= LEAST_SCORE).cpu().numpy()
     return (
@@ -362,6 +363,6 @@ def _mean_factor(grid: TileGrid) -> float:
 
 def _size(looked: Tiles) -> int:
     """Return the bytes a remembered tile takes."""
-    tensors = [*looked.proposals, looked.cells]
+    tensors = [*looked.proposals, looked.appearance, looked.grid]
     tensors += [t for t in (looked.mask_features, looked.nucleus) if t is not None]
     return sum(t.numel() * t.element_size() for t in tensors)

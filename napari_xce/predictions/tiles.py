@@ -39,8 +39,8 @@ class Window:
     core : (int, int, int, int)
         What is owned: (y0, x0, y1, x1), working pixels, half-open, on the slide.
     seen : (int, int, int, int)
-        What features are wanted of: (y, x, height, width), working pixels; core and halo, as large
-        at the slide's edge as elsewhere.
+        What features are wanted of: (y, x, height, width), working pixels; core and halo, also
+        where that lies beyond the slide's edge.
     read : (int, int, int, int)
         What is read: the same and its context.
     """
@@ -84,7 +84,7 @@ class TileGrid:
     >>> grid.working_shape, grid.rows, grid.cols
     ((500, 1000), 2, 3)
     >>> grid.window((1, 2))
-    Window(core=(448, 896, 500, 1000), seen=(368, 816, 608, 608), read=(288, 736, 768, 768))
+    Window(core=(448, 896, 500, 1000), seen=(368, 816, 224, 272), read=(288, 736, 384, 432))
     """
 
     shape: tuple[int, int]
@@ -200,10 +200,12 @@ class TileGrid:
         """Return where the network looks for a tile, or for the rectangle around several."""
         first, last = np.min(tiles, axis=0), np.max(tiles, axis=0)
         y, x = (int(n) * self.core_size for n in first)
-        height, width = ((int(n) + 1) * self.core_size for n in last - first)
+        bottom, right = ((int(n) + 1) * self.core_size for n in last)
         rows, columns = self.working_shape
+        # beyond the slide's edge there is nothing to find
+        height, width = min(bottom, _aligned(rows)) - y, min(right, _aligned(columns)) - x
         return Window(
-            (y, x, min(y + height, rows), min(x + width, columns)),
+            (y, x, min(bottom, rows), min(right, columns)),
             _widened((y, x, height, width), self.halo),
             _widened((y, x, height, width), self.halo + self.context),
         )
@@ -215,6 +217,11 @@ class TileGrid:
     def to_working(self, points: ArrayLike) -> NDArray[np.float64]:
         """Convert points, float, shape (N, 2), (y, x), from level-0 pixels to working pixels."""
         return (_as_points(points) + 0.5) / self.factor - 0.5
+
+
+def _aligned(length: int) -> int:
+    """Return the next multiple of what all sizes are multiples of."""
+    return -(-length // ALIGNMENT) * ALIGNMENT
 
 
 def _widened(box: tuple[int, int, int, int], border: int) -> tuple[int, int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,14 +31,16 @@ class Ear:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.heard: list[Message] = []
+        self._fresh: deque[Message] = deque()  # polled and not heard yet
 
     def wait_for(self, kind: type[M], where: Callable[[M], bool] = lambda _: True) -> M:
         """Return the first message of a kind that is heard from now on."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            fresh = self.engine.poll()
-            self.heard += fresh
-            for message in fresh:
+            self._fresh += self.engine.poll()
+            while self._fresh:
+                message = self._fresh.popleft()
+                self.heard.append(message)
                 if isinstance(message, kind) and where(message):
                     return message
             threading.Event().wait(0.005)
@@ -45,7 +48,8 @@ class Ear:
 
     def of(self, kind: type[M]) -> list[M]:
         """Return all of a kind heard so far, without waiting."""
-        self.heard += self.engine.poll()
+        self.heard += [*self._fresh, *self.engine.poll()]
+        self._fresh.clear()
         return [message for message in self.heard if isinstance(message, kind)]
 
 

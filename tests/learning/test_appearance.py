@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_xce.learning.appearance import APPEARANCE_SIZE, cell_appearance
+from napari_xce.learning.appearance import APPEARANCE_SIZE, cell_appearance, optical_density
 
 SIDE = 96
 
@@ -11,7 +11,8 @@ SIDE = 96
 def look(pixels, nucleus=None, size=None):
     grid = torch.zeros(1, 1, SIDE // 4, SIDE // 4)
     nucleus = grid if nucleus is None else nucleus
-    return cell_appearance(pixels, nucleus, grid if size is None else size)[0]
+    density = optical_density(pixels.movedim(1, 3) * 255)
+    return cell_appearance(density, nucleus, grid if size is None else size)[0]
 
 
 def plain(value=0.5):
@@ -30,6 +31,13 @@ def test_every_grid_cell_gets_a_finite_vector():
 def test_colour_of_a_plain_picture_is_its_optical_density():
     expected = -torch.log(torch.tensor((0.5 * 255 + 1) / 256))
     torch.testing.assert_close(look(plain())[:15], expected.expand(15, SIDE // 4, SIDE // 4))
+
+
+def test_optical_density_is_the_mean_of_logarithms():
+    levels = torch.randint(0, 256, (1, 4, 6, 3), dtype=torch.uint8)
+    logs = -torch.log((levels.double() + 1) / 256)
+    expected = logs.reshape(1, 2, 2, 3, 2, 3).mean((2, 4)).movedim(3, 1)
+    torch.testing.assert_close(optical_density(levels).double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_plain_picture_has_the_same_looks_up_to_its_edges():

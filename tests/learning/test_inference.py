@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from napari_xce.learning.devices import Device
-from napari_xce.learning.inference import Inference
+from napari_xce.learning.inference import Inference, fold_layers
 from napari_xce.learning.model import CellModel
+from napari_xce.learning.trunk import halve
 
 CPU = Device("cpu", bfloat16=False)
 
@@ -64,3 +65,19 @@ def test_a_model_with_another_network_is_told_apart(model):
     ready = Inference(model, CPU)
     assert ready.is_of(model)
     assert not ready.is_of(CellModel.from_shipped(["a"]))
+
+
+def test_fused_convolution_says_what_its_parts_say():
+    torch.manual_seed(0)
+    conv, x = torch.nn.Conv2d(8, 16, 3, padding=1, stride=2), torch.randn(2, 8, 20, 24)
+    x = x.contiguous(memory_format=torch.channels_last)
+    folded = fold_layers(torch.nn.Sequential(torch.nn.Sequential(conv, torch.nn.ReLU())))
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(x), conv(x).relu(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_halving_without_gradients_is_maximum_pooling(memory_format):
+    x = torch.randn(2, 16, 12, 20).contiguous(memory_format=memory_format)
+    with torch.inference_mode():
+        assert torch.equal(halve(x), torch.nn.functional.max_pool2d(x, 2))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_xce.errors import SlideError
 from napari_xce.learning.devices import Device
@@ -18,12 +19,21 @@ def work():
     return at_work(image, core=64)
 
 
+@pytest.fixture
+def two_threads():
+    """Let torch have two threads on this one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def read_all(reader):
     """Return all blocks and windows, one by one."""
     found = []
     while reader.tiles_left:
-        blocks, windows = reader.next()
-        found += zip(blocks, windows, strict=True)
+        for blocks, windows in reader.next():
+            found += zip(blocks, windows, strict=True)
     return found
 
 
@@ -42,6 +52,39 @@ def test_windows_are_those_of_their_blocks(work, device):
         np.testing.assert_array_equal(window, work.read(*work.grid.window(*block).read))
 
 
+def test_processor_takes_as_many_as_it_has_threads(work):
+    with BlockReader(work, TILES, Device("cpu", False)) as reader:
+        batches = reader.next()
+        assert len(batches) == min(torch.get_num_threads(), len(blocks_of(TILES)))
+        assert list(reader.map(len, batches)) == [2] * len(batches)
+
+
+def test_threads_compute_alone_and_leave_others_as_they_are(work, two_threads):
+    with BlockReader(work, TILES, Device("cpu", False)) as reader:
+        used = list(reader.map(lambda _: torch.get_num_threads(), reader.next()))
+    assert used == [1, 1]
+    assert torch.get_num_threads() == 2
+
+
+def test_what_was_read_before_a_torn_block_is_handed_out_first(monkeypatch, two_threads):
+    work = at_work(np.zeros((64, 640, 3), np.uint8), core=64)
+    read = work.slide.read_scaled
+
+    def torn(y, x, height, width, factor):
+        if x + width == 640:
+            raise SlideError("torn")
+        return read(y, x, height, width, factor)
+
+    monkeypatch.setattr(work.slide, "read_scaled", torn)
+    found = []
+    with BlockReader(work, [(0, 0), (0, 9)], Device("cpu", False)) as reader:
+        found += [blocks for blocks, _ in reader.next()]
+        with pytest.raises(SlideError, match="torn"):
+            reader.next()
+        assert not reader.tiles_left
+    assert found == [[((0, 0),)]]
+
+
 def test_what_cannot_be_read_is_told_and_the_neighbours_are_read_alone(work, monkeypatch):
     read = work.slide.read_scaled
 
@@ -56,7 +99,7 @@ def test_what_cannot_be_read_is_told_and_the_neighbours_are_read_alone(work, mon
     with BlockReader(work, far, Device("cpu", False)) as reader:
         while reader.tiles_left:
             try:
-                found += [tile for block in reader.next()[0] for tile in block]
+                found += [tile for blocks, _ in reader.next() for block in blocks for tile in block]
             except SlideError:
                 told += 1
     assert told + len(found) == len(far)

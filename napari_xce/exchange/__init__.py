@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from napari_xce.annotations.records import Annotations, CellClass
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.coco import write_coco
+from napari_xce.exchange.coco_reading import load_coco, read_coco
 from napari_xce.exchange.frames import CORNER, Origin
 from napari_xce.exchange.geojson import write_geojson
 from napari_xce.exchange.geojson_reading import read_areas, read_cells, read_geojson
@@ -139,18 +140,24 @@ def write(
 
 
 def read_points(
-    path: Path | str, *, mpp: tuple[float, float] | None = None, origin: Origin = CORNER
+    path: Path | str,
+    *,
+    mpp: tuple[float, float] | None = None,
+    origin: Origin = CORNER,
+    slide_name: str = "",
 ) -> ImportedPoints:
-    """Read points from GeoJSON or a table, written by napari-xce, QuPath or napari.
+    """Read points from GeoJSON, COCO or a table, written by napari-xce, QuPath, napari and others.
 
     Parameters
     ----------
     path : path
-        `.geojson`, `.geojson.gz`, `.json` (GeoJSON), `.csv` or `.tsv`.
+        `.geojson`, `.geojson.gz`, `.json` (GeoJSON or COCO), `.csv` or `.tsv`.
     mpp : (float, float), optional
         Micrometres per level-0 pixel, (y, x); needed for tables in micrometres.
     origin : (float, float)
         For GeoJSON, see :mod:`.frames`.
+    slide_name : str
+        For COCO of several images.
 
     Returns
     -------
@@ -161,8 +168,11 @@ def read_points(
     ExchangeError
         If the format is unknown or the file is not as it must be; says what, where, and what to do.
     """
-    if _suffix(path, _READABLE, "read") in (".csv", ".tsv"):
+    suffix = _suffix(path, _READABLE, "read")
+    if suffix in (".csv", ".tsv"):
         return read_csv(path, mpp=mpp)
+    if suffix == ".json" and (document := load_coco(path)) is not None:
+        return read_coco(document, path, slide_name)
     return read_geojson(path, origin=origin)
 
 

@@ -16,11 +16,7 @@ ROITypeAdapters, GsonTools):
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +28,9 @@ from numpy.typing import NDArray
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.geojson import REVIEWED_REGION, TEST_REGION
 from napari_xce.exchange.imported import FARTHEST, clean_name
+from napari_xce.exchange.json_file import open_text
 from napari_xce.exchange.json_stream import iter_items
 from napari_xce.exchange.outlines import Area
-
-LARGEST = 16 << 30  # bytes of text, unpacked; a million cells with all of QuPath's measurements
 
 _DIMENSIONS = {"Point": 1, "MultiPoint": 2, "Polygon": 3, "MultiPolygon": 4}
 _LINES = ("LineString", "MultiLineString")
@@ -193,7 +188,7 @@ def iter_features(path: Path | str) -> Iterator[Feature]:
         `sentences`, which names the file and catches what else a file can cause.
     """
     number = 0
-    with _text(Path(path)) as read:
+    with open_text(Path(path)) as read:
         for item, node in enumerate(iter_items(read, "features"), start=1):
             for feature in _with_children(node, item):
                 number += 1
@@ -258,54 +253,3 @@ def _color(entry: dict[str, Any]) -> str | None:
     elif isinstance(packed, float) and abs(packed) < 2**32:
         return f"#{int(packed) & 0xFFFFFF:06x}"  # 32 bits, alpha first, as a signed number
     return None
-
-
-@contextmanager
-def sentences(path: Path | str) -> Iterator[None]:
-    """Turn what can go wrong while a file is read into sentences that name it."""
-    try:
-        yield
-    except ExchangeError as error:
-        raise ExchangeError(f"{path} was not read: {error}") from None
-    except RecursionError:
-        raise ExchangeError(
-            f"{path} was not read: it is nested too deeply to be GeoJSON. Export it again."
-        ) from None
-    except UnicodeDecodeError:
-        raise ExchangeError(
-            f"{path} was not read: it is not UTF-8 text. Export it again as GeoJSON."
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ExchangeError(
-            f"{path} was not read: its compression is damaged. Copy it again, or export it again."
-        ) from None
-    except OSError as error:
-        raise ExchangeError(
-            f"{path} was not read: {error.strerror or error}. Check the name and the folder."
-        ) from None
-    except ValueError as error:
-        raise ExchangeError(
-            f"{path} was not read: it is not valid JSON ({error}). Export it again."
-        ) from None
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[Callable[[int], str]]:
-    """Give a function that reads the file's text on, unpacked where needed."""
-    with path.open("rb") as raw:
-        zipped = raw.peek(2)[:2] == b"\x1f\x8b"
-        content = gzip.GzipFile(fileobj=raw) if zipped else raw
-        stream = io.TextIOWrapper(content, encoding="utf-8-sig")
-        read_so_far = 0
-
-        def read(size: int) -> str:
-            nonlocal read_so_far
-            text = stream.read(size)
-            read_so_far += len(text)
-            if read_so_far > LARGEST:
-                raise ExchangeError(
-                    f"it is larger than {LARGEST >> 30} GiB. Split it, for instance by region."
-                )
-            return text
-
-        yield read

@@ -23,9 +23,9 @@ from napari_xce.exchange.geojson_features import (
     DETECTION,
     Feature,
     iter_features,
-    sentences,
 )
 from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector
+from napari_xce.exchange.json_file import sentences
 from napari_xce.exchange.outlines import Area
 from napari_xce.predictions.detections import Detections
 

@@ -122,8 +122,8 @@ class SessionFiles(SessionReviewing):
     # ---- in
 
     def import_points(self, path: str | Path, slide: str | None = None) -> int:
-        """Read points, outlines and reviewed regions in as annotations (GeoJSON or CSV); one undo
-        takes all of it back.
+        """Read points, outlines and reviewed regions in as annotations (GeoJSON, COCO or CSV); one
+        undo takes all of it back.
 
         Classes that are not known yet are added, with the file's colour; objects without a class
         become the first class. Objects of class background become rejections.
@@ -146,7 +146,12 @@ class SessionFiles(SessionReviewing):
         """
         id = self._slide_id(slide)
         slide_read = self.slides[id]
-        found = exchange.read_points(path, mpp=slide_read.mpp, origin=slide_read.bounds_origin)
+        found = exchange.read_points(
+            path,
+            mpp=slide_read.mpp,
+            origin=slide_read.bounds_origin,
+            slide_name=slide_read.name,
+        )
         shape = slide_read.shape
         inside = on_slide(found.points, shape)
         regions = [

@@ -31,7 +31,7 @@ class ExportBox(Fold):
             menu.addAction(words, lambda suffix=suffix: self.ask(suffix))
         self.export = menu_button("&Export…", "Cells, masks or the model, to a file", menu)
         self.open = button(
-            "Import points…", "Read clicks from GeoJSON (QuPath) or CSV", self._ask_in
+            "Import points…", "Read clicks from GeoJSON (QuPath), COCO or CSV", self._ask_in
         )
         self.cells = button(
             "Import cells…",

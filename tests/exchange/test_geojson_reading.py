@@ -208,7 +208,7 @@ def test_binary_and_damaged_files_are_refused_in_words(tmp_path: Path) -> None:
 def test_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_xce.exchange.geojson_features.LARGEST", 1000)
+    monkeypatch.setattr("napari_xce.exchange.json_file.LARGEST", 1000)
     path = tmp_path / "bomb.geojson.gz"
     path.write_bytes(gzip.compress(b" " * 1_000_000))
     with pytest.raises(ExchangeError, match="larger than"):

@@ -1,0 +1,166 @@
+"""COCO JSON in, as annotation tools and detectors write it (format: https://cocodataset.org).
+
+The file is read whole: its categories may stand behind its annotations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from napari_xce.errors import ExchangeError
+from napari_xce.exchange.frames import from_corner_xy
+from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector, clean_name
+from napari_xce.exchange.json_file import open_text, sentences
+from napari_xce.exchange.json_stream import iter_items
+
+Document = dict[str, Any]
+
+
+def load_coco(path: Path | str) -> Document | None:
+    """Return the content of a COCO file; None where the JSON is something else, say GeoJSON.
+
+    Raises
+    ------
+    ExchangeError
+        If the file cannot be read or is not JSON.
+    """
+    with sentences(path), open_text(Path(path)) as read:
+        # the first feature of GeoJSON, so that not all of a large file is read; COCO has none
+        first = next(iter(iter_items(read, "features")), None)
+    is_coco = isinstance(first, dict) and isinstance(first.get("annotations"), list)
+    return first if is_coco else None
+
+
+def read_coco(document: Document, path: Path | str, image: str = "") -> ImportedPoints:
+    """Read the objects of one image of a COCO file as points.
+
+    Parameters
+    ----------
+    document : dict
+        As `load_coco` returned it.
+    path : path
+        For the sentences.
+    image : str
+        File name of the slide, by which its objects are found where the file holds several images.
+
+    Returns
+    -------
+    ImportedPoints
+        The point is the keypoint where an object has exactly one, else the middle of its outline or
+        box. Crowds, objects without a place and outlines as run lengths without a box are left out,
+        and `notes` says so.
+
+    Raises
+    ------
+    ExchangeError
+        If there are several images and none is the slide, or an object is not as it must be; with
+        its number.
+    """
+    with sentences(path):
+        names = _names(document)
+        wanted = _image(document, image)
+        collector = PointCollector()
+        for number, entry in enumerate(document["annotations"], start=1):
+            if not isinstance(entry, dict):
+                raise _refusal(number, "is no object")
+            if wanted is None or entry.get("image_id") == wanted:
+                _add(entry, number, names, collector)
+        return collector.finish()
+
+
+def _names(document: Document) -> dict[Any, str]:
+    """Return the names of the categories by their ids."""
+    categories = document.get("categories")
+    listed = categories if isinstance(categories, list) else []
+    return {
+        entry.get("id"): clean_name(str(entry.get("name", "")), f"Category {number}")
+        for number, entry in enumerate(listed, start=1)
+        if isinstance(entry, dict) and isinstance(entry.get("id"), float | str)
+    }
+
+
+def _image(document: Document, name: str) -> Any:
+    """Return the id of the slide's image; None where there are not several to choose from."""
+    images = document.get("images")
+    listed = [e for e in images if isinstance(e, dict)] if isinstance(images, list) else []
+    if len(listed) < 2:
+        return None
+    for entry in listed:
+        if Path(str(entry.get("file_name", ""))).stem == Path(name).stem:
+            return entry.get("id")
+    raise ExchangeError(
+        f"it holds {len(listed)} images, and none of them is called {name!r}. Export the one that "
+        "belongs to this slide alone, or give it the slide's name."
+    )
+
+
+def _add(entry: Document, number: int, names: dict[Any, str], collector: PointCollector) -> None:
+    """Collect one object."""
+    category = entry.get("category_id")
+    if category not in names:
+        raise _refusal(number, f"is of category {category!r}, which the file does not name")
+    if entry.get("iscrowd"):
+        collector.leave_out("crowds")
+        return
+    outline = _outline(entry.get("segmentation"), number)
+    centre = _keypoint(entry, number)
+    if centre is None and outline is not None:
+        centre = shapely.get_coordinates(outline.centroid)[0]
+    if centre is None:
+        centre = _middle_of_box(entry, number)
+    if centre is None:
+        collector.leave_out("objects without a place")
+        return
+    shell = None if outline is None else from_corner_xy(_open(outline))
+    collector.add(from_corner_xy(centre), names[category], shell)
+
+
+def _keypoint(entry: Document, number: int) -> NDArray[np.float64] | None:
+    """Return the keypoint (x, y) of an object that has exactly one."""
+    values = entry.get("keypoints")
+    if not isinstance(values, list) or len(values) != 3:
+        return None
+    numbers = _numbers(values, number)
+    return numbers[:2] if numbers[2] > 0 else None  # 0: not labelled
+
+
+def _middle_of_box(entry: Document, number: int) -> NDArray[np.float64] | None:
+    """Return the middle (x, y) of the box x, y, width, height."""
+    values = entry.get("bbox")
+    if not isinstance(values, list) or len(values) != 4:
+        return None
+    numbers = _numbers(values, number)
+    return numbers[:2] + numbers[2:] / 2
+
+
+def _outline(rings: Any, number: int) -> shapely.Polygon | None:
+    """Return the largest of the polygons, in the file's frame."""
+    if not isinstance(rings, list):
+        return None  # run lengths
+    parts = []
+    for ring in rings:
+        if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
+            raise _refusal(number, "has an outline that is no list of x and y")
+        parts.append(shapely.Polygon(_numbers(ring, number).reshape(-1, 2)))
+    return max(parts, key=lambda part: part.area, default=None)
+
+
+def _open(outline: shapely.Polygon) -> NDArray[np.float64]:
+    """Return the corners of an outline, the last not the first again."""
+    return shapely.get_coordinates(outline.exterior)[:-1]
+
+
+def _numbers(values: list[Any], number: int) -> NDArray[np.float64]:
+    """Return coordinates as an array."""
+    if not all(type(v) is float and -FARTHEST <= v <= FARTHEST for v in values):
+        raise _refusal(number, "has a coordinate that is no number, or far outside any slide")
+    return np.array(values, dtype=np.float64)
+
+
+def _refusal(number: int, what: str) -> ExchangeError:
+    return ExchangeError(f"annotation {number} {what}. Correct it, or export the file again.")

@@ -150,8 +150,10 @@ class HeatPyramid:
         inside = (y >= 0) & (x >= 0) & (y < drawn.shape[0]) & (x < drawn.shape[1])
         flat = y[inside] * drawn.shape[1] + x[inside]
         share = np.bincount(flat, scores[inside] * (4 / shrink**2), drawn.size)
-        seen = 1 - np.exp(-SATURATION * share.reshape(drawn.shape))
-        heat = np.where(drawn, quantise(seen), 0).astype(np.uint8)
+        heat = np.where(drawn, quantise(0.0), np.uint8(0))
+        filled = np.flatnonzero(share)  # few of millions
+        filled = filled[drawn.ravel()[filled]]
+        heat.ravel()[filled] = quantise(1 - np.exp(-SATURATION * share[filled]))
         part = level[: drawn.shape[0], : drawn.shape[1]]
         part[...] = np.where(part == 0, heat, part)
         for fine, coarse in pairwise(self.levels[first:]):
@@ -241,8 +243,11 @@ def _check_room(folder: Path, needed: int) -> None:
 
 def _mean_of_predicted(children: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the 2 x 2 mean over children that are not 0; uint8, shape (2h, 2w) -> (h, w)."""
-    corners = children.reshape(children.shape[0] // 2, 2, children.shape[1] // 2, 2)
-    total = corners.sum(axis=(1, 3), dtype=np.uint16)  # (h, w), at most 4 * 255
-    count = np.count_nonzero(corners, axis=(1, 3)).astype(np.uint16)
+    corners = [children[i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    total = np.zeros(corners[0].shape, np.uint16)  # at most 4 * 255
+    count = np.zeros(corners[0].shape, np.uint16)
+    for corner in corners:
+        total += corner
+        count += corner > 0
     divisor = np.maximum(count, 1)
     return ((total + divisor // 2) // divisor).astype(np.uint8)

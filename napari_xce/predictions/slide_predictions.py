@@ -117,11 +117,9 @@ class SlidePredictions:
             if self._closed or not len(tiles):
                 return
             side = self.grid.core_size // self._stride
-            cells = self.detections.query()
-            centres = (self.grid.to_working(cells.points) + 0.5) / self._stride
-            for name in self.detections.counts():
-                mine = cells.labels == name
-                self._pyramid(name).sketch(tiles, side, centres[mine], cells.scores[mine])
+            for name, (points, scores) in self.detections.by_class().items():
+                centres = (self.grid.to_working(points) + 0.5) / self._stride
+                self._pyramid(name).sketch(tiles, side, centres, scores)
 
     def _pyramid(self, name: str) -> HeatPyramid:
         """Return the heat of a class, made at first need."""

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from napari_xce.predictions.borders import find_doubles
 from napari_xce.predictions.detections import Box, Detections
+from napari_xce.predictions.flat_cells import Columns
 from napari_xce.predictions.store_file import read_cells, write_cells
 from napari_xce.predictions.tile_cells import NEIGHBOURS, TileCells, inside
+from napari_xce.predictions.tile_table import TileTable
 from napari_xce.predictions.tiles import Tile
 
 Thresholds: TypeAlias = float | Mapping[str, float] | None
@@ -50,14 +52,14 @@ class DetectionStore:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._names: list[str] = []  # by code
-            self._tiles: dict[Tile, TileCells] = {}
-            self._slots: dict[Tile, int] = {}
-            self._slot_tiles: list[Tile] = []
-            self._slot_boxes = np.full((64, 4), np.nan)  # (y0, x0, y1, x1); grows
-            self._slot_counts = np.zeros((0, 0), dtype=np.intp)  # by code, for the last limits
-            self._counted_for = b""  # these limits
-            self._uncounted: set[int] = set()  # slots that changed since
+            self._begin(TileTable(), [])
+
+    def _begin(self, table: TileTable, names: list[str]) -> None:
+        self._table = table
+        self._names = names  # by code
+        self._slot_counts = np.zeros((0, 0), dtype=np.intp)  # by code, for the last limits
+        self._counted_for = b""  # these limits
+        self._uncounted: set[int] = set()  # slots that changed since
 
     def __len__(self) -> int:
         """Return the number of cells of all classes and scores, doubles left out."""
@@ -121,33 +123,26 @@ class DetectionStore:
         return self._names.index(name)
 
     def _put(self, cells: TileCells) -> None:
-        """Store a tile's cells and index where they are."""
-        slot = self._slots.setdefault(cells.tile, len(self._slots))
-        if slot == len(self._slot_tiles):
-            self._slot_tiles.append(cells.tile)
-        if slot == len(self._slot_boxes):
-            self._slot_boxes = np.concatenate([self._slot_boxes, self._slot_boxes])
-        self._set(cells)
-        self._slot_boxes[slot] = cells.box
-
-    def _set(self, cells: TileCells) -> None:
         """Let these be the cells of their tile."""
-        self._tiles[cells.tile] = cells
-        self._uncounted.add(self._slots[cells.tile])
+        self._uncounted.add(self._table.put(cells))
 
     def _match_borders(self, tile: Tile) -> None:
         """Bring the verdicts between a tile and its neighbours up to date."""
         for number, (down, right) in enumerate(NEIGHBOURS):
-            here = self._tiles[tile]
-            there = self._tiles.get((tile[0] + down, tile[1] + right))
-            if there is None:
+            here = self._table.get(tile)
+            there = self._table.get((tile[0] + down, tile[1] + right))
+            if here is None or there is None:
                 continue
             if number < 4:  # the upper left one goes first: equal scores must not depend on time
                 doubles_there, doubles_here = find_doubles(there, here, self.merge_radius)
             else:
                 doubles_here, doubles_there = find_doubles(here, there, self.merge_radius)
-            self._set(here.with_doubles(number, doubles_here))
-            self._set(there.with_doubles(7 - number, doubles_there))
+            for cells, changed in (
+                (here, here.with_doubles(number, doubles_here)),
+                (there, there.with_doubles(7 - number, doubles_there)),
+            ):
+                if changed is not cells:
+                    self._put(changed)
 
     def query(
         self,
@@ -177,27 +172,37 @@ class DetectionStore:
         Which of the cells that have just the lowest score within the cap are returned is decided by
         a hash of their place: the same at every call, and spread over the view, not at its top.
         """
-        tiles, names = self._near(box)
-        if not tiles:
-            return Detections.empty()
-        points = np.concatenate([t.points for t in tiles])
-        scores = np.concatenate([t.scores for t in tiles])
-        codes = np.concatenate([t.codes for t in tiles])
-        stands = np.concatenate([t.hidden for t in tiles]) == 0
-        stands &= scores >= _limits(names, thresholds)[codes]
-        if box is not None:
-            stands &= inside(points, box)
+        with self._lock:
+            slots, names = self._table.near(box), tuple(self._names)
+            if not len(slots):
+                return Detections.empty()
+            cells, revision = self._table.cells(slots), self._table.revision(slots)
+        stands = _standing(cells, _limits(names, thresholds), box)
         index = np.flatnonzero(stands)
         if max_count is not None and len(index) > max_count:
-            index = _highest(scores, points, index, max_count)
-        diameters = np.concatenate([t.diameters for t in tiles])
+            index = _highest(cells.scores, cells.points, index, max_count)
         return Detections(
-            points[index],
-            np.array(names, dtype=np.str_)[codes[index]],
-            scores[index],
-            diameters[index],
-            min(t.revision for t in tiles),
+            cells.points[index],
+            np.array(names, dtype=np.str_)[cells.codes[index]],
+            cells.scores[index],
+            cells.diameters[index],
+            revision,
         )
+
+    def by_class(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float32]]]:
+        """Return the points (N, 2) and scores (N,) of all cells by class, in the order of tiles.
+
+        Quicker than to ask `query` for all and compare millions of names.
+        """
+        with self._lock:
+            names, cells = tuple(self._names), self._table.cells(self._table.near())
+        stands = _standing(cells, _limits(names, None), None)
+        classes = {}
+        for code, name in enumerate(names):
+            if name != _DROPPED:
+                mine = stands & (cells.codes == code)
+                classes[name] = cells.points[mine], cells.scores[mine]
+        return classes
 
     def counts(self, thresholds: Thresholds = None, box: Box | None = None) -> dict[str, int]:
         """Count the cells by class.
@@ -221,59 +226,42 @@ class DetectionStore:
             names = tuple(self._names)
             limits = _limits(names, thresholds)
             counts = self._all_counts(limits)
-            boxes = self._slot_boxes[: len(counts)]
-            y0, x0, y1, x1 = (-np.inf, -np.inf, np.inf, np.inf) if box is None else box
-            whole = (boxes[:, :2] >= (y0, x0)).all(1) & (boxes[:, 2:] < (y1, x1)).all(1)
-            near = (boxes[:, :2] < (y1, x1)).all(1) & (boxes[:, 2:] >= (y0, x0)).all(1)
-            total = counts[whole].sum(axis=0)
-            cut = [self._tiles[self._slot_tiles[n]] for n in np.flatnonzero(near & ~whole)]
-        for cells in cut:
-            total += cells.count(limits, box)
+            slots = self._table.near(box)
+            whole = np.ones(len(slots), bool) if box is None else self._table.within(slots, box)
+            total = counts[slots[whole]].sum(axis=0)
+            cut = self._table.cells(slots[~whole])
+        total += np.bincount(cut.codes[_standing(cut, limits, box)], minlength=len(limits))
         return {name: int(n) for name, n in zip(names, total, strict=True) if name != _DROPPED}
 
     def _all_counts(self, limits: NDArray[np.float32]) -> NDArray[np.intp]:
         """Return the cells that stand, by slot and code."""
-        n, key = len(self._slot_tiles), limits.tobytes()
+        n, key = len(self._table), limits.tobytes()
         if key != self._counted_for:
-            self._slot_counts = self._count_anew(limits)
+            self._slot_counts = self._count(np.arange(n), limits)
             self._counted_for = key
-        else:
-            more = n - len(self._slot_counts)
-            new = np.zeros((more, len(limits)), dtype=np.intp)
-            self._slot_counts = (
-                np.concatenate([self._slot_counts, new]) if more else self._slot_counts
-            )
-            for slot in self._uncounted:
-                self._slot_counts[slot] = self._tiles[self._slot_tiles[slot]].count(limits)
+        elif self._uncounted:
+            more = np.zeros((n - len(self._slot_counts), len(limits)), dtype=np.intp)
+            if len(more):
+                self._slot_counts = np.concatenate([self._slot_counts, more])
+            changed = np.array(sorted(self._uncounted))
+            self._slot_counts[changed] = self._count(changed, limits)
         self._uncounted.clear()
         return self._slot_counts
 
-    def _count_anew(self, limits: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Count the cells of all tiles at once."""
-        tiles = [self._tiles[tile] for tile in self._slot_tiles]
-        if not tiles or not len(limits):
-            return np.zeros((len(tiles), len(limits)), dtype=np.intp)
-        codes = np.concatenate([t.codes for t in tiles])
-        stands = np.concatenate([t.hidden for t in tiles]) == 0
-        stands &= np.concatenate([t.scores for t in tiles]) >= limits[codes]
-        slots = np.repeat(np.arange(len(tiles)), [len(t.codes) for t in tiles])
-        flat = slots[stands] * len(limits) + codes[stands]
-        return np.bincount(flat, minlength=len(tiles) * len(limits)).reshape(len(tiles), -1)
-
-    def _near(self, box: Box | None) -> tuple[list[TileCells], tuple[str, ...]]:
-        """Return the tiles whose cells may be in a box, in grid order, and the class names."""
-        with self._lock:
-            boxes = self._slot_boxes[: len(self._slot_tiles)]
-            y0, x0, y1, x1 = (-np.inf, -np.inf, np.inf, np.inf) if box is None else box
-            near = (boxes[:, 0] < y1) & (boxes[:, 1] < x1)
-            near &= (boxes[:, 2] >= y0) & (boxes[:, 3] >= x0)
-            tiles = sorted(self._slot_tiles[slot] for slot in np.flatnonzero(near))
-            return [self._tiles[tile] for tile in tiles], tuple(self._names)
+    def _count(self, slots: NDArray[np.intp], limits: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Count the cells of some slots, by slot and code."""
+        if not len(slots) or not len(limits):
+            return np.zeros((len(slots), len(limits)), dtype=np.intp)
+        cells, n = self._table.cells(slots), len(limits)
+        owners = np.repeat(np.arange(len(slots)), self._table.sizes(slots))
+        stands = _standing(cells, limits, None)
+        flat = owners[stands] * n + cells.codes[stands]
+        return np.bincount(flat, minlength=len(slots) * n).reshape(len(slots), n)
 
     def tiles(self) -> dict[Tile, int]:
         """Return the revision that each stored tile was found with."""
         with self._lock:
-            return {tile: cells.revision for tile, cells in self._tiles.items()}
+            return self._table.revisions()
 
     def rename_class(self, name: str, new: str) -> None:
         """Give a class another name; nothing happens where it was never found.
@@ -309,8 +297,8 @@ class DetectionStore:
             If the file cannot be written; one that was there before is kept.
         """
         with self._lock:
-            tiles, names = list(self._tiles.values()), tuple(self._names)
-        write_cells(Path(path), tiles, names, self.merge_radius)
+            flat, names = self._table.flat(), tuple(self._names)
+        write_cells(Path(path), flat, names, self.merge_radius)
 
     def load(self, path: str | Path) -> None:
         """Hold what a file written by `save` holds, and nothing else.
@@ -320,19 +308,20 @@ class DetectionStore:
         SessionError
             If the file is missing, damaged or of another kind; the store is left as it was.
         """
-        tiles, names, merge_radius = read_cells(Path(path))
+        flat, names, merge_radius = read_cells(Path(path))
         with self._lock:
-            self.clear()
-            self._names = names
-            self._tiles = {cells.tile: cells for cells in tiles}
-            self._slot_tiles = list(self._tiles)
-            self._slots = {tile: slot for slot, tile in enumerate(self._slot_tiles)}
-            boxes = np.array([c.box for c in self._tiles.values()]).reshape(-1, 4)
-            self._slot_boxes = np.concatenate([boxes, np.full((64, 4), np.nan)])
-            self._uncounted = set(self._slots.values())
+            self._begin(TileTable(flat), names)
             if merge_radius != self.merge_radius:
-                for tile in list(self._tiles):
+                for tile in list(self._table.revisions()):
                     self._match_borders(tile)
+
+
+def _standing(cells: Columns, limits: NDArray[np.float32], box: Box | None) -> NDArray[np.bool_]:
+    """Tell which cells are no doubles, reach the limit of their class and lie in the box."""
+    stands = (cells.hidden == 0) & (cells.scores >= limits[cells.codes])
+    if box is not None:
+        stands &= inside(cells.points, box)
+    return stands
 
 
 def _limits(names: tuple[str, ...], thresholds: Thresholds) -> NDArray[np.float32]:

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.errors import SessionError
-from napari_xce.predictions.detections import Box
-from napari_xce.predictions.tile_cells import NOWHERE, TileCells
+from napari_xce.predictions.flat_cells import CELL_DTYPES, Columns, FlatCells
 
 _VERSION = 1
 #: What reading a damaged file raises: numpy, zipfile and zlib each have their own words for it.
@@ -27,17 +26,10 @@ _DAMAGE = (
     *(OSError, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError),
     *(RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error),
 )
-_CELL_ARRAYS = {
-    "points": np.float64,
-    "codes": np.int16,
-    "scores": np.float32,
-    "diameters": np.float32,
-    "hidden": np.uint8,
-}
 
 
 def write_cells(
-    path: Path, tiles: Sequence[TileCells], names: Sequence[str], merge_radius: float | None
+    path: Path, flat: FlatCells, names: Sequence[str], merge_radius: float | None
 ) -> None:
     """Write the cells of a slide.
 
@@ -45,7 +37,7 @@ def write_cells(
     ----------
     path : Path
         The file; one that is there is replaced once the new one is on the disk.
-    tiles : sequence of TileCells
+    flat : FlatCells
     names : sequence of str
         Class names by code.
     merge_radius : float or None
@@ -60,13 +52,11 @@ def write_cells(
         "version": np.int64(_VERSION),
         "names": np.array(names, dtype=np.str_),
         "merge_radius": np.float64(np.nan if merge_radius is None else merge_radius),
-        "tiles": np.array([t.tile for t in tiles], dtype=np.int64).reshape(-1, 2),
-        "revisions": np.array([t.revision for t in tiles], dtype=np.int64),
-        "sizes": np.array([len(t.points) for t in tiles], dtype=np.int64),
+        "tiles": flat.tiles,
+        "revisions": flat.revisions,
+        "sizes": flat.ends - flat.starts,
+        **flat.cells._asdict(),
     }
-    for name, dtype in _CELL_ARRAYS.items():
-        none = np.empty((0, 2) if name == "points" else 0, dtype=dtype)
-        arrays[name] = np.concatenate([none, *(getattr(t, name) for t in tiles)])
     try:
         _write_atomically(path, arrays)
     except OSError as error:
@@ -90,12 +80,12 @@ def _write_atomically(path: Path, arrays: dict[str, Any]) -> None:
         raise
 
 
-def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
+def read_cells(path: Path) -> tuple[FlatCells, list[str], float | None]:
     """Read what `write_cells` wrote.
 
     Returns
     -------
-    tiles, names, merge_radius
+    flat, names, merge_radius
         As given to `write_cells`.
 
     Raises
@@ -113,45 +103,10 @@ def read_cells(path: Path) -> tuple[list[TileCells], list[str], float | None]:
             f"{path} holds no predictions that can be read ({error}). "
             "Delete it: they are computed again when you look at the slide."
         ) from error
-    ends = np.cumsum(arrays["sizes"])
-    starts = ends - arrays["sizes"]
-    points, codes, scores, diameters, hidden = (arrays[name] for name in _CELL_ARRAYS)
-    tiles = [
-        TileCells(
-            (row, col),
-            revision,
-            points[a:b],
-            codes[a:b],
-            scores[a:b],
-            diameters[a:b],
-            hidden[a:b],
-            box,
-        )
-        for (row, col), revision, a, b, box in zip(
-            arrays["tiles"].tolist(),
-            arrays["revisions"].tolist(),
-            starts.tolist(),
-            ends.tolist(),
-            _boxes(points, starts, arrays["sizes"]),
-            strict=True,
-        )
-    ]
+    cells = Columns(*(arrays[name] for name in CELL_DTYPES))
+    flat = FlatCells.of(arrays["tiles"], arrays["revisions"], arrays["sizes"], cells)
     radius = float(arrays["merge_radius"])
-    return tiles, arrays["names"].tolist(), None if np.isnan(radius) else radius
-
-
-def _boxes(
-    points: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> list[Box]:
-    """Return the box of each tile's cells, all at once: a slide may have 200,000 tiles."""
-    boxes = [NOWHERE] * len(sizes)
-    filled = np.flatnonzero(sizes)
-    if len(filled):
-        low = np.minimum.reduceat(points, starts[filled], axis=0)
-        high = np.maximum.reduceat(points, starts[filled], axis=0)
-        for n, box in zip(filled.tolist(), np.hstack([low, high]).tolist(), strict=True):
-            boxes[n] = tuple(box)
-    return boxes
+    return flat, arrays["names"].tolist(), None if np.isnan(radius) else radius
 
 
 def _check(arrays: dict[str, NDArray[Any]]) -> None:
@@ -172,7 +127,7 @@ def _check(arrays: dict[str, NDArray[Any]]) -> None:
         and all(
             arrays[name].dtype == dtype
             and arrays[name].shape == ((count, 2) if name == "points" else (count,))
-            for name, dtype in _CELL_ARRAYS.items()
+            for name, dtype in CELL_DTYPES.items()
         )
         and np.isfinite(arrays["points"]).all()
         and (arrays["codes"] >= 0).all()

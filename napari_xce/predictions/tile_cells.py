@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,6 @@ class TileCells:
     diameters: NDArray[np.float32]
     hidden: NDArray[np.uint8]
     box: Box = NOWHERE
-    _counted: dict[bytes, NDArray[np.intp]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.points) and self.box is NOWHERE:
@@ -64,39 +63,6 @@ class TileCells:
         hidden = self.hidden & ~bit
         hidden[doubles] |= bit
         return self if np.array_equal(hidden, self.hidden) else replace(self, hidden=hidden)
-
-    def count(self, limits: NDArray[np.float32], box: Box | None = None) -> NDArray[np.intp]:
-        """Count the cells that stand, by code.
-
-        Parameters
-        ----------
-        limits : float32, shape (C,)
-            Lowest score by code, included.
-        box : (float, float, float, float), optional
-            (y0, x0, y1, x1), level-0 pixels, half-open.
-
-        Returns
-        -------
-        intp, shape (C,)
-            Remembered for the last limits where the box holds the whole tile.
-        """
-        y0, x0, y1, x1 = self.box
-        if box is None or (y0 >= box[0] and x0 >= box[1] and y1 < box[2] and x1 < box[3]):
-            key = limits.tobytes()
-            counted = self._counted.get(key)
-            if counted is None:
-                counted = self._count(limits, None)
-                self._counted.clear()
-                self._counted[key] = counted
-            return counted
-        return self._count(limits, box)
-
-    def _count(self, limits: NDArray[np.float32], box: Box | None) -> NDArray[np.intp]:
-        """Count without memory."""
-        stands = (self.hidden == 0) & (self.scores >= limits[self.codes])
-        if box is not None:
-            stands &= inside(self.points, box)
-        return np.bincount(self.codes[stands], minlength=len(limits))
 
 
 def inside(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:

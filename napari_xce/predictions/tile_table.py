@@ -1,0 +1,119 @@
+"""Which tiles a detection store has, where their cells lie, and the cells of any choice of them.
+
+A slide may have 200,000 tiles. Those that came from a file stay in its long arrays, with no object
+for each, until one is predicted anew; a choice of neighbours is cut out of the arrays in one piece.
+Not locked: the store's lock guards it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xce.predictions.detections import Box
+from napari_xce.predictions.flat_cells import Columns, FlatCells, columns_of, key_of
+from napari_xce.predictions.tile_cells import TileCells
+from napari_xce.predictions.tiles import Tile
+
+#: What is known of each tile: its place in the grid, how many cells it has, who found them, and its
+#: row in the arrays from the file (-1 where it is kept by itself).
+_INDEX = np.dtype([("key", "i8"), ("size", "i8"), ("revision", "i8"), ("row", "i8")])
+_ALL: Box = (-np.inf, -np.inf, np.inf, np.inf)
+
+
+class TileTable:
+    """Hold the cells of one slide by tile; a tile's slot is its number in the order of arrival.
+
+    Parameters
+    ----------
+    flat : FlatCells, optional
+        What a file held.
+    """
+
+    def __init__(self, flat: FlatCells | None = None) -> None:
+        self._flat = FlatCells.of_tiles([]) if flat is None else flat
+        tiles = self._flat.tiles
+        self._slots: dict[Tile, int] = {(y, x): n for n, (y, x) in enumerate(tiles.tolist())}
+        self._own: dict[int, TileCells] = {}
+        self._index = np.zeros(len(tiles) + 64, _INDEX)
+        self._boxes = np.zeros((4, len(tiles) + 64))  # y0, x0, y1, x1; asked at every query
+        self._boxes[:, : len(tiles)] = self._flat.boxes.T
+        index = self._index[: len(tiles)]
+        index["key"] = (tiles[:, 0] << 32) | tiles[:, 1]
+        index["size"] = self._flat.ends - self._flat.starts
+        index["revision"] = self._flat.revisions
+        index["row"] = np.arange(len(tiles))
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def get(self, tile: Tile) -> TileCells | None:
+        """Return a tile's cells; None where there is no such tile."""
+        slot = self._slots.get(tile)
+        if slot is None:
+            return None
+        return self._own.get(slot) or self._flat.tile(int(self._index["row"][slot]))
+
+    def put(self, cells: TileCells) -> int:
+        """Let these be the cells of their tile; return its slot."""
+        slot = self._slots.setdefault(cells.tile, len(self._slots))
+        if slot == len(self._index):
+            self._index = np.concatenate([self._index, np.zeros_like(self._index)])
+            self._boxes = np.hstack([self._boxes, np.zeros_like(self._boxes)])
+        self._own[slot] = cells
+        self._index[slot] = (key_of(cells.tile), len(cells.points), cells.revision, -1)
+        self._boxes[:, slot] = cells.box
+        return slot
+
+    def near(self, box: Box | None = None) -> NDArray[np.intp]:
+        """Return the slots of the tiles that may have cells in a half-open box, in grid order."""
+        y0, x0, y1, x1 = _ALL if box is None else box
+        boxes = self._boxes[:, : len(self)]
+        near = (boxes[0] < y1) & (boxes[1] < x1) & (boxes[2] >= y0) & (boxes[3] >= x0)
+        slots = np.flatnonzero(near)
+        return slots[np.argsort(self._known["key"][slots], kind="stable")]
+
+    def within(self, slots: NDArray[np.intp], box: Box) -> NDArray[np.bool_]:
+        """Tell which of the slots have all their cells in a half-open box."""
+        y0, x0, y1, x1 = self._boxes[:, slots]
+        return np.asarray((y0 >= box[0]) & (x0 >= box[1]) & (y1 < box[2]) & (x1 < box[3]))
+
+    def cells(self, slots: NDArray[np.intp]) -> Columns:
+        """Return the cells of some slots, one after the other."""
+        rows = self._known["row"][slots]
+        apart = np.flatnonzero((np.diff(rows) != 1) | (rows[1:] < 0) | (rows[:-1] < 0)) + 1
+        parts = []
+        for begin, end in zip((0, *apart), (*apart, len(rows)), strict=True):
+            if begin == end:
+                continue
+            if rows[begin] < 0:
+                parts.append(columns_of(self._own[int(slots[begin])]))
+            else:
+                run = slice(self._flat.starts[rows[begin]], self._flat.ends[rows[end - 1]])
+                parts.append(self._flat.cells.part(run))
+        return Columns.join(parts) if parts else Columns.none()
+
+    def sizes(self, slots: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the number of cells of some slots."""
+        return self._known["size"][slots]
+
+    def revision(self, slots: NDArray[np.intp]) -> int:
+        """Return the oldest revision among some slots, at least one."""
+        return int(self._known["revision"][slots].min())
+
+    def revisions(self) -> dict[Tile, int]:
+        """Return the revision of each tile."""
+        return dict(zip(self._slots, self._known["revision"].tolist(), strict=True))
+
+    def flat(self) -> FlatCells:
+        """Return everything in long arrays, in grid order."""
+        slots = np.argsort(self._known["key"], kind="stable")
+        keys = self._known["key"][slots]
+        tiles = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)
+        return FlatCells.of(
+            tiles, self._known["revision"][slots], self.sizes(slots), self.cells(slots)
+        )
+
+    @property
+    def _known(self) -> NDArray[np.void]:
+        return self._index[: len(self._slots)]

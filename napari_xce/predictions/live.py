@@ -535,7 +535,7 @@ class LiveModel:
 
     def candidates(
         self, slide: str
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
         """Return some cells of all tiles of a slide that were looked at, to ask the user about.
 
         Returns
@@ -545,6 +545,8 @@ class LiveModel:
         probabilities : ndarray, float64, shape (N, C + 1)
             Of "other" and of each class.
         vectors : ndarray, float32, shape (N, KIND_SIZE)
+        objects : ndarray, float32, shape (N,)
+            Probability that each is a cell at all; 1 for places on the grid.
         """
         layers, n_classes = self.model.layers, len(self.model.classes)
         parts = []
@@ -560,6 +562,7 @@ class LiveModel:
             np.concatenate([cells.points for cells, *_ in parts]),
             np.concatenate([_probabilities(z, members, n_classes) for _, z, members in parts]),
             np.concatenate([cells.vectors[:, :KIND_SIZE] for cells, *_ in parts]),
+            np.concatenate([cells.objects for cells, *_ in parts]),
         )
 
     def clicked_vectors(self) -> NDArray[np.float32]:

@@ -27,10 +27,14 @@ LEAST_OBJECT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Places with what describes them: points, shape (N, 2), level-0 pixels; vectors (N, D)."""
+    """Places with what describes them: points (N, 2), level-0 pixels; vectors (N, D).
+
+    ``objects``, shape (N,), is the probability that there is a cell.
+    """
 
     points: NDArray[np.float64]
     vectors: NDArray[np.float32]
+    objects: NDArray[np.float32]
 
 
 class CellPool:
@@ -55,7 +59,8 @@ class CellPool:
         """Keep some cells and some ground of a tile."""
         if key not in self._tiles and len(self._tiles) >= MOST_TILES:
             del self._tiles[list(self._tiles)[self._rng.integers(len(self._tiles))]]
-        ground = Pooled(seen.ground_points[:GROUND].copy(), seen.ground_vectors[:GROUND].copy())
+        points, vectors = seen.ground_points[:GROUND].copy(), seen.ground_vectors[:GROUND].copy()
+        ground = Pooled(points, vectors, np.ones(len(points), np.float32))
         self._tiles[key] = cells_of(seen, CELLS), ground
 
     def cells(self, slide: str, lately: Iterable[tuple[TileKey, Observation]]) -> Pooled:
@@ -65,7 +70,7 @@ class CellPool:
         parts = [cells_of(seen, share) for seen in recent.values()]
         others = [c for k, (c, _) in self._tiles.items() if k[0] == slide and k not in recent]
         step = max(-(-sum(len(c.points) for c in others) // MOST_CELLS), 1)
-        parts += [Pooled(c.points[::step], c.vectors[::step]) for c in others]
+        parts += [Pooled(c.points[::step], c.vectors[::step], c.objects[::step]) for c in others]
         return _join(parts, KIND_SIZE)
 
     def ground(self, slide: str) -> Pooled:
@@ -77,12 +82,15 @@ def cells_of(seen: Observation, most: int) -> Pooled:
     """Return up to so many of the likely cells of a tile, spread evenly over them."""
     likely = np.flatnonzero(seen.objects >= LEAST_OBJECT)
     chosen = likely[:: max(-(-len(likely) // most), 1)]
-    return Pooled(seen.points[chosen], seen.vectors[chosen, :KIND_SIZE])
+    return Pooled(seen.points[chosen], seen.vectors[chosen, :KIND_SIZE], seen.objects[chosen])
 
 
 def _join(parts: list[Pooled], width: int | None) -> Pooled:
     if not parts:
-        return Pooled(np.empty((0, 2)), np.empty((0, width or CELL_SIZE), np.float32))
+        none = np.empty(0, np.float32)
+        return Pooled(np.empty((0, 2)), np.empty((0, width or CELL_SIZE), np.float32), none)
     return Pooled(
-        np.concatenate([p.points for p in parts]), np.concatenate([p.vectors for p in parts])
+        np.concatenate([p.points for p in parts]),
+        np.concatenate([p.vectors for p in parts]),
+        np.concatenate([p.objects for p in parts]),
     )

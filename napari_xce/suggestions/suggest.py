@@ -1,15 +1,16 @@
 """Choose the places that teach the model most, each with its reason in words.
 
-One objective for few clicks and for many (uncertainty herding): a place is worth the cells that
-are like it and that no click is like yet, each counted by how much there is to learn from it. With
-few clicks all cells count alike, so that typical cells of kinds not covered go first; with more,
-the cells the model is undecided about, so that doubts shared by many go before odd ones. Cells of
-classes with few clicks count more. Always spread over the slide. Pure numpy; any thread.
+One objective for few clicks and for many: a place is worth how much its answer would narrow what a
+linear model of the cells leaves open, on average over the cells of the slide (transductive
+experimental design). Without clicks these are cells far along the ways in which most cells differ;
+a click settles all that is like it, so that the next place is of another kind. Cells of classes
+with few clicks count more, and, the more is clicked, those the model is undecided about: a doubt
+shared by many goes before an odd one. Always spread over the slide. Pure numpy; any thread.
 
 References
 ----------
-Bae, Oliveira, Sutherland, Uncertainty Herding: One Active Learning Method for All Label Budgets,
-2024; Hacohen, Dekel, Weinshall, Active Learning on a Budget (TypiClust), ICML 2022.
+Yu, Bi, Tresp, Active Learning via Transductive Experimental Design, ICML 2006. What it was
+measured beside, and what lost: ``docs/method.md``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from napari_xce.suggestions.reasons import Look, reason
 
 #: With so many clicks, doubt counts as much as discovery.
 FEW_CLICKS = 60
+#: Variance of an answer, as a share of the mean squared length of a vector.
+NOISE = 0.5
+#: Cells longer than so many times the median are drawn in: an odd one is no more than a cell.
+LONGEST = 1.5
 #: Suggestions of one call are at least this many cell diameters apart.
 SPREAD = 4.0
 #: How much a candidate next to the view, and one further away, counts against one inside.
@@ -34,10 +39,8 @@ NEAR_VIEW, OUTSIDE = 0.4, 0.15
 NEW_TISSUE = 28.0
 #: How much a place right beside another that was said, shown or chosen counts.
 BESIDE = 0.5
-#: Cells that stand for all of them, and how many more of the most doubtful may be chosen.
-CROWD, DOUBTFUL = 800, 400
-#: What is certainly no cell of a class still counts so much.
-LEAST_LIKELY = 0.5
+#: Cells looked at in one call, of more, some; and those that tell how unlike clicks a cell is.
+MOST_CELLS, SOME = 20_000, 200
 #: A class with few clicks counts at most so many times as much as another.
 MOST_NEED = 3.0
 
@@ -76,14 +79,22 @@ class Candidates:
         Of "other" and of each class.
     vectors : ndarray, float32, shape (N, D)
         Descriptions by which likeness is measured.
+    objects : ndarray, float32, shape (N,)
+        Probability that each is a cell at all.
     """
 
     points: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     vectors: NDArray[np.float32]
+    objects: NDArray[np.float32]
 
     def __getitem__(self, chosen: NDArray[np.generic]) -> Candidates:
-        return Candidates(self.points[chosen], self.probabilities[chosen], self.vectors[chosen])
+        return Candidates(
+            self.points[chosen],
+            self.probabilities[chosen],
+            self.vectors[chosen],
+            self.objects[chosen],
+        )
 
 
 def suggest(
@@ -125,41 +136,36 @@ def suggest(
 
     Notes
     -----
-    With w the worth of a cell y and k a Gaussian kernel of vectors, the next place is the x that
-    maximises  sum over y of w(y) max(0, k(x, y) - max over clicked and chosen c of k(c, y)).
-    w = likely * (e + (1 - e) doubt) * need, where e = FEW_CLICKS / (FEW_CLICKS + clicks). The width
-    of the kernel shrinks with the clicks, so that "like" means ever fewer cells.
+    Let S be the covariance of a linear model's weights, given the cells c that were clicked:
+    S = (I + sum of c c' / noise)^-1 on standardised vectors. An answer at x narrows what is open
+    about the cells y, each counted by its worth w, by
+
+        sum over y of w(y) (x' S y)^2 / (x' S x + noise / tells(x)).
+
+    The next place is the x that maximises this; then S is brought up to date as if it had been
+    answered. tells = objects * (e + (1 - e) doubt), for an answer that is foreseen tells little;
+    e = FEW_CLICKS / (FEW_CLICKS + clicks). w = tells * need, where need is the mean of what each
+    class needs, by the probabilities.
     """
     open_ = _open(candidates.points, avoid, diameter)
     if not len(open_) or n < 1:
         return []
-    clicks = max(len(clicked), sum(counts or ()))
-    explore = FEW_CLICKS / (FEW_CLICKS + clicks)
-    p = candidates.probabilities[open_]
-    doubt, need = _doubt(p), _need(counts, p.shape[1])
-    worth = (LEAST_LIKELY + 1.0 - p[:, 0]) * (p @ need) * (explore + (1.0 - explore) * doubt)
-    crowd, asked = _crowd_and_asked(worth)
-    herd = _Herd(
-        candidates.vectors[open_[crowd]],
-        candidates.vectors[open_[asked]],
-        worth[crowd],
-        worth[asked],
-        clicked,
-        clicks,
-    )
-    p = p[asked]
-    spread = _Spread(candidates.points[open_[asked]], avoid, diameter, n, box)
-    novel = herd.novelty()
+    cells = candidates[open_[_evenly(len(open_), MOST_CELLS)]]
+    p, clicks = cells.probabilities, max(len(clicked), sum(counts or ()))
+    explore, need = FEW_CLICKS / (FEW_CLICKS + clicks), _need(counts, p.shape[1])
+    tells = cells.objects * (explore + (1.0 - explore) * _doubt(p))
+    design = _Design(cells.vectors, tells, tells * (p @ need), clicked)
+    spread = _Spread(cells.points, avoid, diameter, n, box)
     untaught = not len(clicked) or not classes
     found: list[Suggestion] = []
     best_score = 0.0
     while len(found) < n:
-        score = herd.gain() * spread.factor
+        score = design.gain() * spread.factor
         best = int(score.argmax())
         if score[best] <= 0:
             break
         best_score = best_score or float(score[best])
-        look = Look(p[best], untaught, bool(novel[best] > 0.5), bool(spread.new[best]), need)
+        look = Look(p[best], untaught, design.is_novel(best), bool(spread.new[best]), need)
         found.append(
             Suggestion(
                 (float(spread.points[best, 0]), float(spread.points[best, 1])),
@@ -168,7 +174,7 @@ def suggest(
                 "" if untaught else ["", *classes][int(p[best].argmax())],
             )
         )
-        herd.choose(best)
+        design.choose(best)
         spread.choose(best)
     return found
 
@@ -182,13 +188,6 @@ def _open(
         near = cKDTree(points).query_ball_point(avoid, diameter)
         open_[np.concatenate([np.asarray(i, int) for i in near])] = False
     return np.flatnonzero(open_)
-
-
-def _crowd_and_asked(worth: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which cells stand for all, and which may be chosen: those and the worthiest."""
-    crowd = _evenly(len(worth), CROWD)
-    most = min(DOUBTFUL, len(worth))
-    return crowd, np.union1d(crowd, np.argpartition(worth, len(worth) - most)[-most:])
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -213,56 +212,75 @@ def _need(counts: Sequence[int] | None, columns: int) -> NDArray[np.float64]:
     return need
 
 
-class _Herd:
-    """How many cells of the crowd, by worth, each place asked for stands for."""
+class _Design:
+    """How much an answer at each cell would narrow what is open about all of them."""
 
     def __init__(
         self,
-        crowd: NDArray[np.float32],
-        asked: NDArray[np.float32],
-        crowd_worth: NDArray[np.float64],
-        asked_worth: NDArray[np.float64],
+        vectors: NDArray[np.float32],
+        tells: NDArray[np.float64],
+        worth: NDArray[np.float64],
         clicked: NDArray[np.float32],
-        clicks: int,
     ) -> None:
-        spread = crowd.std(0)
-        scale = np.maximum(spread, 0.1 * float(spread.mean()) + 1e-6).astype(np.float32)
-        self._crowd, self._asked = crowd / scale, asked / scale
-        known = (clicked / scale).astype(np.float32)
-        self._worth = crowd_worth.astype(np.float32)
-        self._own = 1e-3 * asked_worth.astype(np.float32)  # what is left where all is covered
-        width = self._width(clicks)
-        self._alike = np.exp(_squared(self._asked, self._crowd) / np.float32(-2 * width))
-        self._covered = np.zeros(len(crowd), np.float32)
-        self._away = np.ones(len(asked))
-        if len(known):
-            self._covered = np.exp(_squared(self._crowd, known).min(1) / np.float32(-2 * width))
-            self._away = _squared(self._asked, known).min(1)
+        self._x, self._known = _standardised(vectors, clicked)
+        mean_length = float((self._x * self._x).sum(1).mean())
+        noise = NOISE * max(mean_length, 1e-6)
+        self._noise = noise / np.maximum(tells, 0.05)
+        open_ = np.linalg.inv(
+            np.eye(self._x.shape[1]) + self._known.T @ self._known / noise
+        )  # S, (D, D)
+        self._left = self._x @ open_.astype(np.float32)  # S x of each cell, (N, D)
+        weighed = (self._x * worth[:, None].astype(np.float32)).T
+        self._all = weighed @ self._x / max(float(worth.sum()), 1e-9)  # mean of w y y', (D, D)
+        self._variance = (self._x * self._left).sum(1)
+        self._narrowed = ((self._left @ self._all) * self._left).sum(1)
+        self._own = 1e-6 * (1.0 + worth)  # what is left where all is settled
 
-    def _width(self, clicks: int) -> float:
-        """Return the squared width within which cells are alike: fewer, the more is clicked."""
-        some = _squared(self._crowd[_evenly(len(self._crowd), 100)], self._crowd)
-        share = float(np.clip(1.0 / (clicks + 8), 0.02, 0.125))
-        rank = min(int(np.ceil(share * some.shape[1])), some.shape[1] - 1)
-        return max(float(np.median(np.partition(some, rank, axis=1)[:, rank])), 1e-6)
-
-    def gain(self) -> NDArray[np.float32]:
-        """Return the worth of the cells alike each place, as far as they are not covered."""
-        return np.maximum(self._alike - self._covered, 0.0) @ self._worth + self._own
+    def gain(self) -> NDArray[np.float64]:
+        """Return what an answer at each cell narrows."""
+        gain = np.maximum(self._narrowed, 0.0) / (self._variance + self._noise)
+        return np.asarray(gain + self._own, np.float64)
 
     def choose(self, place: int) -> None:
-        """Cover the cells that are like a place."""
-        self._covered = np.maximum(self._covered, self._alike[place])
+        """Take a cell for answered."""
+        s = self._left[place].copy()
+        along = self._x @ s  # x' S c of each cell
+        total = self._variance[place] + self._noise[place]
+        after = self._all @ s
+        self._narrowed += along * (along * (s @ after) / total - 2.0 * (self._left @ after)) / total
+        self._left -= np.outer(along / total, s)
+        self._variance -= along * along / total
 
-    def novelty(self) -> NDArray[np.float64]:
-        """Return how unlike the clicked cells each place is, 0..1 by rank among them."""
-        return np.searchsorted(np.sort(self._away), self._away) / max(len(self._away), 1)
+    def is_novel(self, place: int) -> bool:
+        """Tell whether a cell is less like any that was clicked than most cells are."""
+        if not len(self._known):
+            return True
+        some = self._x[_evenly(len(self._x), SOME)]
+        away = _nearest_squared(np.concatenate([self._x[place][None], some]), self._known)
+        return bool(away[0] > np.median(away[1:]))
 
 
-def _squared(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the squared distances of all rows, shape (len(a), len(b))."""
-    lengths = (a * a).sum(1)[:, None] + (b * b).sum(1)
-    return np.maximum(lengths - 2 * (a @ b.T), 0.0)
+def _nearest_squared(x: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the squared distance of each vector to the nearest of others."""
+    lengths = (x * x).sum(1)[:, None] + (known * known).sum(1)
+    return np.asarray((lengths - 2 * (x @ known.T)).min(1))
+
+
+def _standardised(
+    cells: NDArray[np.float32], clicked: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cells and clicks around the mean cell, each number by its spread, none too long."""
+    mean, spread = cells.mean(0), cells.std(0)
+    scale = np.maximum(spread, 0.1 * float(spread.mean()) + 1e-6)
+    x, known = (cells - mean) / scale, (clicked - mean) / scale
+    most = LONGEST * float(np.median(np.linalg.norm(x, axis=1)))
+    return _drawn_in(x, most), _drawn_in(known, most)
+
+
+def _drawn_in(x: NDArray[np.float32], most: float) -> NDArray[np.float32]:
+    """Shorten the vectors that are longer than this."""
+    lengths = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    return np.asarray(x * np.minimum(1.0, most / lengths), np.float32)
 
 
 class _Spread:

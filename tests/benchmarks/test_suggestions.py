@@ -45,9 +45,18 @@ def test_images_side_by_side_keep_their_pixels_under_their_points() -> None:
     images = []
     for k in range(5):
         pixels = rng.integers(0, 200, (40 + k, 50, 3), dtype=np.uint8)
-        point = np.array([[10.0 + k, 20.0]])
-        images.append(LabelledImage(str(k), "", pixels, point, np.array([0]), np.array([8.0])))
+        points = np.array([[10.0 + k, 20.0], [40.0 + k, 20.0]])  # the smallest image ends above
+        labels, unknown = np.array([k, 9]), np.array([8.0, 8.0])
+        images.append(LabelledImage(str(k), "", pixels, points, labels, unknown))
     slide = side_by_side(images)
+    np.testing.assert_array_equal(slide.labels, np.arange(5))
     for image, (y, x) in zip(images, slide.points.astype(int), strict=True):
         own = image.points[0].astype(int)
         np.testing.assert_array_equal(slide.pixels[y, x], image.pixels[own[0], own[1]])
+
+
+def test_images_side_by_side_leave_no_gap() -> None:
+    grey = np.full((30, 20, 3), 128, np.uint8)
+    none = np.empty(0)
+    image = LabelledImage("", "", grey, np.empty((0, 2)), none.astype(int), none)
+    assert (side_by_side([image] * 3).pixels == 128).all()

@@ -133,7 +133,7 @@ def test_taking_back_every_click_unlearns(live):
     assert not live.has_learnt
     assert live.thresholds == {}
     assert len(predict_all(live)) == 0
-    points, probabilities, vectors = live.candidates("drawn")  # there is still much to ask
+    points, probabilities, vectors, _ = live.candidates("drawn")  # there is still much to ask
     assert len(points) == len(probabilities) == len(vectors) > 0
     np.testing.assert_allclose(probabilities.sum(1), 1.0)
     assert len(live.clicked_vectors()) == 0
@@ -214,10 +214,12 @@ def test_learning_is_current_until_something_is_said(live):
 def test_candidates_are_nuclei_with_their_probabilities(live):
     teach(live, said(*clicks("blue", BLUE[:4]), *clicks("brown", BROWNS[:4])))
     predict_all(live)
-    points, probabilities, vectors = live.candidates("drawn")
+    points, probabilities, vectors, objects = live.candidates("drawn")
     assert probabilities.shape == (len(points), 3)
     assert len(vectors) == len(points)
     assert vectors.shape[1] == live.clicked_vectors().shape[1]
+    assert len(objects) == len(points)
+    assert ((objects >= 0.5) & (objects <= 1)).all()
     np.testing.assert_allclose(probabilities.sum(1), 1.0)
     away, nearest = cKDTree(points).query(BLUE)
     of_blue = probabilities[nearest[away < 8]]

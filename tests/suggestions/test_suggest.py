@@ -11,6 +11,10 @@ NO_CLICKS = np.empty((0, 4), np.float32)
 DIAMETER = 16.0
 
 
+def drawn(points, probabilities, vectors):
+    return Candidates(points, probabilities, vectors, np.ones(len(points), np.float32))
+
+
 def candidates(n=40, seed=0, probabilities=None, points=None):
     rng = np.random.default_rng(seed)
     if points is None:
@@ -18,7 +22,7 @@ def candidates(n=40, seed=0, probabilities=None, points=None):
     if probabilities is None:
         probabilities = rng.dirichlet([1, 1, 1], len(points))
     vectors = rng.normal(size=(len(points), 4)).astype(np.float32)
-    return Candidates(points, np.asarray(probabilities, float), vectors)
+    return drawn(points, np.asarray(probabilities, float), vectors)
 
 
 def ask(found, n=5, clicked=NO_CLICKS, classes=CLASSES, avoid=NOTHING, box=None, counts=None):
@@ -36,7 +40,7 @@ def places(suggestions):
 
 
 def test_nothing_to_choose_from_gives_no_suggestion():
-    empty = Candidates(NOTHING, np.empty((0, 3)), np.empty((0, 4), np.float32))
+    empty = drawn(NOTHING, np.empty((0, 3)), np.empty((0, 4), np.float32))
     assert ask(empty) == []
     assert ask(candidates(), n=0) == []
 
@@ -83,7 +87,7 @@ def test_cells_that_are_alike_are_not_all_suggested():
     cells = candidates(n=40)
     vectors = np.zeros((40, 4), np.float32)
     vectors[20:] = 5.0  # two kinds, each alike
-    same = Candidates(cells.points, np.tile([0.3, 0.4, 0.3], (40, 1)), vectors)
+    same = drawn(cells.points, np.tile([0.3, 0.4, 0.3], (40, 1)), vectors)
     kinds = {bool(np.flatnonzero((same.points == s.yx).all(1))[0] >= 20) for s in ask(same, n=2)}
     assert kinds == {False, True}
 
@@ -91,7 +95,7 @@ def test_cells_that_are_alike_are_not_all_suggested():
 @pytest.mark.parametrize("clicked", [clicks(3), clicks(30)])
 def test_view_goes_first(clicked):
     cells = candidates(n=40)
-    even = Candidates(cells.points, np.tile([0.3, 0.4, 0.3], (40, 1)), np.zeros((40, 4), "f4"))
+    even = drawn(cells.points, np.tile([0.3, 0.4, 0.3], (40, 1)), np.zeros((40, 4), "f4"))
     box = (0.0, 0.0, 250.0, 250.0)
     found = places(ask(even, n=3, clicked=clicked, box=box))
     assert (found < 250).all()
@@ -104,7 +108,9 @@ def test_view_without_candidates_is_left():
 def test_doubtful_cells_go_first_when_there_are_many_clicks():
     p = np.tile([0.98, 0.01, 0.01], (40, 1))
     p[17] = [0.02, 0.49, 0.49]
-    cells = candidates(probabilities=p)
+    vectors = np.ones((40, 4), np.float32)
+    vectors[::2] = -1.0  # two kinds, each alike
+    cells = drawn(candidates(n=40).points, p, vectors)
     np.testing.assert_array_equal(ask(cells, n=1, clicked=clicks(30))[0].yx, cells.points[17])
 
 
@@ -112,7 +118,7 @@ def test_novel_cells_go_first_when_there_are_few_clicks():
     cells = candidates(n=40)
     vectors = np.zeros((40, 4), np.float32)
     vectors[30:] = 9.0
-    alike = Candidates(cells.points, np.tile([0.2, 0.6, 0.2], (40, 1)), vectors)
+    alike = drawn(cells.points, np.tile([0.2, 0.6, 0.2], (40, 1)), vectors)
     found = ask(alike, n=1, clicked=clicks(3, at=0.0))[0]
     assert np.flatnonzero((alike.points == found.yx).all(1))[0] >= 30
 
@@ -127,7 +133,7 @@ def test_novel_cells_go_first_when_there_are_few_clicks():
     ],
 )
 def test_reasons_name_the_classes(p, at, reason):
-    only = Candidates(np.zeros((1, 2)), np.array([p]), np.full((1, 4), at, np.float32))
+    only = drawn(np.zeros((1, 2)), np.array([p]), np.full((1, 4), at, np.float32))
     assert ask(only, clicked=clicks(30, at=at))[0].reason.startswith(reason)
 
 
@@ -139,7 +145,7 @@ def test_reason_says_when_a_cell_is_unlike_those_clicked():
         ([0.9, 0.05, 0.05], "Unlike the cells you clicked"),
         ([0.05, 0.9, 0.05], "Looks like lymphocyte, but unlike those you clicked"),
     ]:
-        strange = Candidates(cells.points, np.tile(p, (40, 1)), vectors)
+        strange = drawn(cells.points, np.tile(p, (40, 1)), vectors)
         assert ask(strange, n=1, clicked=clicks(3))[0].reason.startswith(words)
 
 
@@ -149,32 +155,63 @@ def test_before_the_first_click_typical_cells_are_asked_about():
 
 
 def test_session_without_classes_can_be_asked():
-    only = Candidates(np.zeros((1, 2)), np.ones((1, 1)), np.zeros((1, 4), np.float32))
+    only = drawn(np.zeros((1, 2)), np.ones((1, 1)), np.zeros((1, 4), np.float32))
     assert len(ask(only, classes=[])) == 1
 
 
 def test_doubt_shared_by_many_goes_before_an_odd_one():
-    vectors = np.zeros((60, 4), np.float32)
+    vectors = np.zeros((60, 4), np.float32)  # those that were clicked, and more of them
     vectors[20:40] = [4.0, 0, 0, 0]  # twenty that are alike
     vectors[40] = [0, 4.0, 0, 0]  # one of its own kind
     p = np.tile([0.02, 0.96, 0.02], (60, 1))
     p[20:41] = [0.0, 0.5, 0.5]
-    cells = Candidates(candidates(n=64).points[:60], p, vectors)
-    place = np.flatnonzero((cells.points == ask(cells, n=1, clicked=clicks(200))[0].yx).all(1))
+    cells = drawn(candidates(n=64).points[:60], p, vectors)
+    place = np.flatnonzero((cells.points == ask(cells, n=1, clicked=clicks(4))[0].yx).all(1))
     assert 20 <= place[0] < 40
 
 
 def test_typical_cells_go_before_odd_ones_when_there_are_no_clicks():
     vectors = np.zeros((40, 4), np.float32)
     vectors[:4] = 9.0 * np.eye(4)  # four that are like no other
-    cells = Candidates(candidates(n=40).points, np.full((40, 3), 1 / 3), vectors)
+    cells = drawn(candidates(n=40).points, np.full((40, 3), 1 / 3), vectors)
     assert np.flatnonzero((cells.points == ask(cells, n=1)[0].yx).all(1))[0] >= 4
+
+
+def test_what_is_hardly_a_cell_waits():
+    vectors = np.ones((40, 4), np.float32)
+    vectors[::2] = -1.0
+    likely = np.full(40, 0.3, np.float32)
+    likely[22] = 0.9
+    cells = Candidates(candidates(n=40).points, np.full((40, 3), 1 / 3), vectors, likely)
+    np.testing.assert_array_equal(ask(cells, n=1)[0].yx, cells.points[22])
+
+
+def test_places_are_those_of_the_formula():
+    """Worked the long way, by inverting S anew for each cell answered."""
+    rng = np.random.default_rng(4)
+    cells, clicked = candidates(n=40), rng.normal(size=(5, 4)).astype(np.float32)
+    even = drawn(cells.points, np.full((40, 3), 1 / 3), cells.vectors)
+    mean, spread = cells.vectors.mean(0), cells.vectors.std(0)
+    x = (np.concatenate([cells.vectors, clicked]) - mean) / spread
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    x = x * np.minimum(1.0, 1.5 * np.median(lengths[:40]) / lengths)
+    noise, answered, factor = 0.5 * (x[:40] ** 2).sum(1).mean(), list(range(40, 45)), np.ones(40)
+    reach = np.linalg.norm(np.ptp(cells.points, axis=0)) / (2 * np.sqrt(4))
+    for _ in range(4):
+        s = np.linalg.inv(np.eye(4) + x[answered].T @ x[answered] / noise)
+        open_ = x[:40] @ s @ x[:40].T  # (x, y)
+        gain = factor * (open_**2).mean(1) / (np.diag(open_) + noise)
+        answered.append(int(gain.argmax()))
+        away = np.linalg.norm(cells.points - cells.points[answered[-1]], axis=1)
+        factor *= np.where(away < 4 * DIAMETER, 0.0, 1 - 0.5 * np.exp(-((away / reach) ** 2)))
+    found = ask(even, n=4, clicked=clicked)
+    np.testing.assert_array_equal(places(found), cells.points[answered[5:]])
 
 
 def test_class_with_few_clicks_goes_first_and_says_so():
     p = np.tile([0.05, 0.9, 0.05], (40, 1))
     p[33] = [0.05, 0.05, 0.9]
-    even = Candidates(candidates(n=40).points, p, np.zeros((40, 4), np.float32))
+    even = drawn(candidates(n=40).points, p, np.zeros((40, 4), np.float32))
     (found,) = ask(even, n=1, clicked=clicks(30), counts=[29, 1])
     np.testing.assert_array_equal(found.yx, even.points[33])
     assert found.reason == "Perhaps tumour, a class with few clicks so far"
@@ -182,7 +219,7 @@ def test_class_with_few_clicks_goes_first_and_says_so():
 
 
 def test_tissue_far_from_all_that_was_said_is_called_so():
-    far = Candidates(
+    far = drawn(
         np.array([[5000.0, 5000.0]]), np.array([[0.05, 0.9, 0.05]]), np.zeros((1, 4), np.float32)
     )
     (found,) = ask(far, clicked=clicks(30), avoid=np.array([[10.0, 10.0]]))
@@ -193,7 +230,7 @@ def test_tissue_far_from_all_that_was_said_is_called_so():
 
 def test_place_near_the_view_goes_before_one_far_away():
     points = np.array([[10_000.0, 10_000.0], [260.0, 100.0]])
-    even = Candidates(points, np.tile([0.3, 0.4, 0.3], (2, 1)), np.zeros((2, 4), np.float32))
+    even = drawn(points, np.tile([0.3, 0.4, 0.3], (2, 1)), np.zeros((2, 4), np.float32))
     box = (0.0, 0.0, 250.0, 250.0)
     assert [s.yx for s in ask(even, n=2, clicked=clicks(30), box=box)] == [
         (260.0, 100.0),
@@ -204,7 +241,7 @@ def test_place_near_the_view_goes_before_one_far_away():
 def test_whole_slide_is_spread_over_where_nothing_was_said():
     rng = np.random.default_rng(2)
     points = rng.uniform(0, 10_000, (2000, 2))
-    even = Candidates(points, np.tile([0.3, 0.4, 0.3], (2000, 1)), np.zeros((2000, 4), "f4"))
+    even = drawn(points, np.tile([0.3, 0.4, 0.3], (2000, 1)), np.zeros((2000, 4), "f4"))
     found = places(ask(even, n=4, clicked=clicks(30)))
     quarters = {(bool(y > 5000), bool(x > 5000)) for y, x in found}
     assert len(quarters) >= 3  # of four places
@@ -212,5 +249,5 @@ def test_whole_slide_is_spread_over_where_nothing_was_said():
 
 def test_guess_is_the_likeliest_class_or_none():
     for p, guess in [([0.1, 0.7, 0.2], "lymphocyte"), ([0.8, 0.1, 0.1], "")]:
-        only = Candidates(np.zeros((1, 2)), np.array([p]), np.zeros((1, 4), np.float32))
+        only = drawn(np.zeros((1, 2)), np.array([p]), np.zeros((1, 4), np.float32))
         assert ask(only, clicked=clicks(30))[0].guess == guess

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_xce.annotations import BACKGROUND
-from napari_xce.engine import Engine, Message, ModelReady, Painted, Segmented
+from napari_xce.engine import Engine, Message, ModelReady, Painted, Segmented, Status
 from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
@@ -25,6 +25,7 @@ from napari_xce.viewer.corrections import Corrections
 from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.frame import keep_selection, place, placement
 from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.one_frame import OneFrame
 from napari_xce.viewer.overlays import Overlays
 from napari_xce.viewer.pointer_layer import PointerLayer
 from napari_xce.viewer.region_layer import RegionLayer
@@ -91,6 +92,9 @@ class Binding:
         self._current_id = 0  # of the class of the next click: it may be renamed, or go
         self._placed: bytes = b""
         self._view = ViewWatcher(viewer)
+        self._frame = OneFrame(viewer)
+        self._answers = False  # the engine learns from what is said now
+        self._asked: int | None = None  # the revision when something was said, until it is answered
         self._actions = self._key_actions()
         self._undo_actions = {key: self._actions[key] for key in keys.OF_THE_VIEWER}
         self.overlays = Overlays(viewer, session, slide_id, slide_layer, self._adopt)
@@ -260,7 +264,8 @@ class Binding:
         if self.session.store.revision != self._seen_revision:  # a script, or an import
             self._annotated()
         self._follow_view()
-        self.overlays.tick(self.box, self.clicks.said(), time.monotonic())
+        if not self._frame.holds:
+            self.overlays.tick(self.box, self.clicks.said(), time.monotonic())
         self.corrections.tick()
         return messages
 
@@ -309,6 +314,7 @@ class Binding:
         """Save the view, take our layers away and stop listening. May be called twice."""
         if self.alive:
             self.save_view()
+        self._frame.draw()
         self._view.close()
         self.corrections.close()
         self.clicks.close()
@@ -369,13 +375,27 @@ class Binding:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
         if getattr(message, "slide_id", self.slide_id) != self.slide_id:
             return
-        if isinstance(message, (Painted, Segmented, ModelReady)):
+        if isinstance(message, Status):
+            self._answers = message.state in ("learning", "learnt")
+        elif isinstance(message, (Painted, Segmented, ModelReady)):
             self.overlays.take(message, self.current, self.box)
+        if isinstance(message, Painted):
+            self._hear_answer(message)
+
+    def _hear_answer(self, painted: Painted) -> None:
+        """Draw at once what the model says after something was said."""
+        if self._asked is not None and painted.revision > self._asked:
+            self._asked = None
+            self.overlays.changed_at_once()
+            self._frame.draw()
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""
         self._seen_revision = self.session.store.revision
         self.engine.annotations_changed()  # first: it works while the layers are put right
+        self._asked = self.session.model_revision
+        if self._answers:
+            self._frame.hold()
         self._follow_classes()
         self.clicks.mirror()
         self._show_regions()

@@ -79,14 +79,19 @@ def one_update(layer: Points) -> Iterator[None]:
     layer.refresh()
 
 
-def focus_canvas(viewer: Any) -> None:
-    """Give the keyboard to the canvas.
+def canvas_widget(viewer: Any) -> Any:
+    """Return the Qt widget that the slide is drawn in; None for a viewer without a window.
 
-    Symptom: after typing in a dock, N and the digits do nothing until the slide is clicked. Cause:
-    keys go to the widget with the focus, and napari has no public way to the canvas widget
+    Symptom: after typing in a dock, N and the digits do nothing until the slide is clicked, as keys
+    go to the widget with the focus. Cause: napari has no public way to the canvas widget
     (napari/napari#9433 makes more of it private). Can go when there is one.
     """
-    window = getattr(viewer, "window", None)
-    qt_viewer = getattr(window, "_qt_viewer", None)
-    if qt_viewer is not None:
-        qt_viewer.canvas.native.setFocus()
+    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
+    return None if qt_viewer is None else qt_viewer.canvas.native
+
+
+def focus_canvas(viewer: Any) -> None:
+    """Give the keyboard to the canvas."""
+    widget = canvas_widget(viewer)
+    if widget is not None:
+        widget.setFocus()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_xce.predictions.store import DetectionStore
 
 MAX_POINTS = 20_000
-MARGIN = 0.5  # of the view's size, on each side
+MARGIN = 0.25  # of the view's size, on each side
 REBUILD_SECONDS = 1.0
 SMALLEST_CELL_PX = 3.0  # cells that take up fewer screen pixels are not drawn
 CLEAR = np.array([0.0, 0.0, 0.0, 0.0])

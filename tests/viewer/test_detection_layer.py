@@ -54,7 +54,7 @@ def test_only_the_view_and_its_margin_are_loaded(
     assert _tick(cells, found, LEFT, 0.0)
     x = cells.layer.data[:, 1]
     assert x.min() == 5
-    assert x.max() == 145  # half a view more
+    assert x.max() == 115  # a quarter of a view more
 
 
 def test_each_cell_has_its_class_colour(cells: DetectionLayer, found: DetectionStore) -> None:
@@ -100,7 +100,7 @@ def test_far_out_the_layer_is_empty(cells: DetectionLayer, found: DetectionStore
     cells.tick(LEFT, 0.1, 1.0, **arguments)
     assert len(cells.layer.data) == 0
     assert _tick(cells, found, LEFT, 1.1)  # near again
-    assert len(cells.layer.data) == 15
+    assert len(cells.layer.data) == 12
 
 
 def test_rejected_cell_is_hidden_at_once(cells: DetectionLayer, found: DetectionStore) -> None:

@@ -28,6 +28,8 @@ TAU = 0.5
 ROUNDS = 3
 #: L2 penalty for cells that the trunk proposes, and for dense classes (``docs/method.md``).
 RIDGE, DENSE_RIDGE = 3.0, 1.0
+#: From so many clicks of each class on, the first one falls in inverse proportion to them.
+FEW_CLICKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,26 @@ class ClickModel:
         """Return the probability of "other" and each class, float64, shape (N, C + 1)."""
         weight, bias = self.affine()
         return softmax(vectors @ weight.T + bias, axis=1)
+
+
+def ridge_for(labels: NDArray[np.integer], n_classes: int) -> float:
+    """Return the L2 penalty that suits cells the trunk proposes.
+
+    Parameters
+    ----------
+    labels : ndarray, int, shape (N,)
+        As for `fit_clicks`.
+    n_classes : int
+
+    Returns
+    -------
+    float
+        ``RIDGE`` up to ``FEW_CLICKS`` of each class on average, ``RIDGE * FEW_CLICKS / n`` for n.
+        Balanced groups weigh the same however many clicks they have, so a constant penalty would
+        never let many clicks say more than few.
+    """
+    clicks = int((np.asarray(labels) > OTHER).sum()) / max(n_classes, 1)
+    return RIDGE * min(1.0, FEW_CLICKS / max(clicks, 1.0))
 
 
 def fit_clicks(

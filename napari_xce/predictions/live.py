@@ -32,7 +32,7 @@ from napari_xce.learning.calibration import (
     calibrate,
     calibrating,
 )
-from napari_xce.learning.click_learner import DENSE_RIDGE, RIDGE
+from napari_xce.learning.click_learner import DENSE_RIDGE, ridge_for
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
@@ -63,7 +63,6 @@ EMPHASES: dict[Kind, list[NDArray[np.float64]]] = {
     "dense": [np.ones(CELL_SIZE)],
 }
 Calibration = Generator[None, None, Calibrated]
-RIDGES: dict[Kind, float] = {"proposed": RIDGE, "dense": DENSE_RIDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +304,14 @@ class LiveModel:
         for kind, part, members in _by_kind(rows):
             old = before.get(kind)
             start = old.fit if old is not None else None
-            choices = (part, len(members), EMPHASES[kind], RIDGES[kind])
+            ridge = _ridge(kind, part, len(members))
+            choices = (part, len(members), EMPHASES[kind], ridge)
             if not members:
                 layers.set(kind, members, None)
             elif old is None or known[kind] != members:
                 self._take_over(kind, members, calibrate(*choices, start, rows.places))
             else:
-                fit = old.refit(part, len(members), RIDGES[kind])
+                fit = old.refit(part, len(members), ridge)
                 self._take_over(kind, members, replace(old, fit=fit))
                 self._calibrations.append((kind, members, calibrating(*choices, fit, rows.places)))
         if self._trainer is None:
@@ -422,7 +422,8 @@ class LiveModel:
         blind = copy.deepcopy(self.model)
         for kind, part, members in _by_kind(rows):
             if members:
-                fit = self._fits[kind].refit(part, len(members), RIDGES[kind])
+                ridge = _ridge(kind, part, len(members))
+                fit = self._fits[kind].refit(part, len(members), ridge)
                 blind.layers.set(kind, members, fit)
         return blind
 
@@ -640,6 +641,11 @@ def _probabilities(
     out = np.zeros((len(logits), n_classes + 1))
     out[:, [0, *(k + 1 for k in members)]] = softmax(logits.astype(np.float64), axis=1)
     return out
+
+
+def _ridge(kind: Kind, rows: Rows, n_classes: int) -> float:
+    """Return the L2 penalty under which classes of a kind are fitted."""
+    return ridge_for(rows.labels, n_classes) if kind == "proposed" else DENSE_RIDGE
 
 
 def _by_kind(rows: TrainingRows) -> list[tuple[Kind, Rows, list[int]]]:

@@ -11,6 +11,7 @@ from napari_xce.learning.click_learner import (
     UNANNOTATED,
     fit_clicks,
     loss_and_gradient,
+    ridge_for,
 )
 
 RIDGE = 0.2
@@ -192,3 +193,9 @@ def test_affine_form_gives_the_same_probabilities():
     np.testing.assert_allclose(model.probabilities(10 * vectors - 3)[:, 1], expected)
     standardised = (10 * vectors - 3 - model.mean) / model.scale
     np.testing.assert_allclose(standardised @ model.weight.T + model.bias, logits, atol=1e-9)
+
+
+def test_penalty_falls_with_many_clicks_only():
+    few, many = np.repeat([1, 2, UNANNOTATED], [8, 12, 500]), np.repeat([1, 2, OTHER], [30, 50, 9])
+    assert ridge_for(few, 2) == ridge_for(np.array([UNANNOTATED]), 2) == 3.0
+    assert ridge_for(many, 2) == pytest.approx(3.0 * 10 / 40)

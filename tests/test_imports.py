@@ -17,7 +17,7 @@ PACKAGE = Path(napari_xce.__file__).parent
 
 # From the bottom up; a room may import from the rows above its own, and not from its own row.
 LAYERS = [
-    ("errors",),
+    ("errors", "budget"),
     ("slides", "annotations"),
     ("learning",),
     ("predictions",),

@@ -84,7 +84,7 @@ def _fill(session: xce.Session, slide: str, cells: int, rng: np.random.Generator
         )
         live._pool.take((slide, tile), observed)
         if number >= len(tiles) - MOST_TILES:
-            live._memory.observe((slide, tile), observed)
+            live.memory.observe((slide, tile), observed)
             seen.append((tile, observed))
     _click(session, slide, seen, rng)
 
@@ -99,7 +99,7 @@ def _click(session: xce.Session, slide: str, seen: list[Any], rng: np.random.Gen
         none = np.empty((0, CELL_SIZE), np.float32)
         place = (float(point[0]), float(point[1]))
         click = Click(place, observed.vectors[0], np.empty((0, 2)), none, (slide, tile))
-        live._memory.remember_click(id, click)
+        live.memory.remember_click(id, click)
     vectors = rng.normal(0, 2, (200, KIND_SIZE))
     fit = fit_clicks(vectors, rng.integers(0, 4, 200), np.ones(200), 3)
     live.model.layers.set("proposed", [0, 1, 2], fit)

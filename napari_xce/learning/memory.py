@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_xce.annotations.records import MASK, POINT, REJECTION, Annotations
+from napari_xce.budget import bytes_for
 from napari_xce.learning.click_learner import OTHER, UNANNOTATED
 from napari_xce.learning.heads import CELL_SIZE
 
@@ -63,6 +64,12 @@ class Observation:
     ground_points: Points
     ground_vectors: NDArray[np.float32]
     cell_diameter: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        arrays = (self.points, self.objects, self.diameters, self.vectors)
+        return sum(a.nbytes for a in (*arrays, self.ground_points, self.ground_vectors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.tiles: dict[TileKey, Observation] = {}
+        self._max_bytes = bytes_for("learner")
         self._clicks: dict[str, Click] = {}
 
     def forget(self) -> None:
@@ -129,15 +137,20 @@ class Memory:
         self._clicks.clear()
 
     def observe(self, key: TileKey, seen: Observation) -> None:
-        """Remember a tile; the oldest tile without annotations makes room."""
+        """Remember a tile; the oldest tiles without annotations make room."""
         self.tiles.pop(key, None)
         self.tiles[key] = seen
-        if len(self.tiles) > MOST_TILES:
-            needed = {click.tile for click in self._clicks.values()}
-            for old in self.tiles:
-                if old not in needed:
-                    del self.tiles[old]
-                    break
+        needed = {click.tile for click in self._clicks.values()} | {key}
+        nbytes = self.nbytes
+        for old in [old for old in self.tiles if old not in needed]:
+            if len(self.tiles) <= MOST_TILES and nbytes <= self._max_bytes:
+                break
+            nbytes -= self.tiles.pop(old).nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tiles remembered; more than its share only where all have annotations."""
+        return sum(seen.nbytes for seen in self.tiles.values())
 
     def keep_clicks(self, ids: Iterable[str]) -> None:
         """Forget the clicks that are not among these: they were taken back."""

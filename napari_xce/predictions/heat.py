@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_xce.budget import bytes_for
 from napari_xce.errors import XceError
 
-LARGEST_IN_MEMORY = 64 * 2**20  # bytes, all levels together
+LARGEST_IN_MEMORY = bytes_for("heat") // 8  # bytes, all levels together; there are few classes
 COARSEST = 512  # pixels: napari makes the thumbnail from the whole coarsest level
 _SPARE_DISK = 128 * 2**20  # bytes: a write to a mapped file on a full disk would kill the process
 #: How fast a sketch saturates with the share of a pixel that cells fill: drawn linearly, even

@@ -112,7 +112,7 @@ class LiveModel:
         self.revision = 0
         self.thresholds: dict[str, float] = {}
         self.predictor = Predictor(self.device)
-        self._memory = Memory()
+        self.memory = Memory()
         self._pool = CellPool()
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
@@ -158,7 +158,7 @@ class LiveModel:
         before, self._said = self._digest(), said.for_learning()
         if self._digest() != before:
             self._train_anew()
-        self._memory.keep_clicks(self._said.ids.tolist())
+        self.memory.keep_clicks(self._said.ids.tolist())
 
     def set_classes(self, classes: list[str], sources: Sequence[int | None]) -> None:
         """Answer with other classes; those that stay keep what was learnt of them.
@@ -205,7 +205,7 @@ class LiveModel:
         for i in reversed(range(len(said))):
             key = keys[i]
             if key is not None and (
-                key not in self._memory.tiles or not self._memory.knows(said.ids[i], said.points[i])
+                key not in self.memory.tiles or not self.memory.knows(said.ids[i], said.points[i])
             ):
                 wanted[key] = None
             if said.kinds[i] == REGION and not said.set_aside[i]:
@@ -219,7 +219,7 @@ class LiveModel:
             return []
         (y0, x0), (y1, x1) = polygon.min(0).tolist(), polygon.max(0).tolist()
         keys = [(work.id, tile) for tile in work.grid.tiles_in((y0, x0, y1, x1))]
-        return [key for key in keys[:MOST_REGION_TILES] if key not in self._memory.tiles]
+        return [key for key in keys[:MOST_REGION_TILES] if key not in self.memory.tiles]
 
     def _keys(self, said: Annotations) -> list[TileKey | None]:
         """Return the tile of each annotation, None for a region or a slide that is not there."""
@@ -234,24 +234,24 @@ class LiveModel:
     def observe(self, key: TileKey) -> None:
         """Look at a tile and remember its proposals and the vectors of its clicks."""
         work = self._slides[key[0]]
-        if key not in self._memory.tiles:
+        if key not in self.memory.tiles:
             self._remember(key)
         if self._said is None:
             return
         said = self._said
         for i, own in enumerate(self._keys(said)):
-            if own == key and not self._memory.knows(str(said.ids[i]), said.points[i]):
-                self._memory.remember_click(str(said.ids[i]), self._look_at(i, work, key))
+            if own == key and not self.memory.knows(str(said.ids[i]), said.points[i]):
+                self.memory.remember_click(str(said.ids[i]), self._look_at(i, work, key))
 
     def _remember(self, key: TileKey) -> None:
         """Look at a tile; remember all of it for a while, and a few cells for good."""
         seen = self.predictor.observe(self.model, self._slides[key[0]], key[1])
-        self._memory.observe(key, seen)
+        self.memory.observe(key, seen)
         self._pool.take(key, seen)
 
     def _forget(self) -> None:
         """Forget what was seen, because the same cells look otherwise now."""
-        self._memory.forget()
+        self.memory.forget()
         self._pool.forget()
 
     def _look_at(self, i: int, work: SlideAtWork, key: TileKey) -> Click:
@@ -292,7 +292,7 @@ class LiveModel:
         """
         if self._said is None:
             return False
-        rows = self._memory.training_rows(self._said, self.model.classes, self._rng)
+        rows = self.memory.training_rows(self._said, self.model.classes, self._rng)
         if not (rows.proposed or rows.dense or self._fits):
             return False
         before, layers = self._fits, self.model.layers
@@ -416,7 +416,7 @@ class LiveModel:
         for id in self._slides:
             on_slide = np.flatnonzero(said.slides == id)
             held_out[on_slide[sorted(held_out_clicks(said.of_slide(id)))]] = True
-        rows = self._memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
+        rows = self.memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
         if (rows.proposed, rows.dense) != (layers.proposed, layers.dense) or not self._fits:
             return self.model  # promoted before, so blind already, or too few clicks to tell
         blind = copy.deepcopy(self.model)
@@ -495,7 +495,7 @@ class LiveModel:
     def predict_tile(self, slide: str, tile: Tile) -> TilePrediction:
         """Predict one tile with the present revision; its proposals are remembered."""
         key = (slide, tile)
-        if key not in self._memory.tiles:
+        if key not in self.memory.tiles:
             self._remember(key)
         return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
 
@@ -552,7 +552,7 @@ class LiveModel:
         layers, n_classes = self.model.layers, len(self.model.classes)
         parts = []
         if layers.proposed or not layers.dense:
-            cells = self._pool.cells(slide, self._memory.tiles.items())
+            cells = self._pool.cells(slide, self.memory.tiles.items())
             logits = _logits(cells.vectors, layers.kind_weight, layers.kind_bias)
             parts.append((cells, logits, layers.proposed))
         if layers.dense:
@@ -568,7 +568,7 @@ class LiveModel:
 
     def clicked_vectors(self) -> NDArray[np.float32]:
         """Return the vectors of all clicks observed, float32, shape (M, KIND_SIZE)."""
-        return self._memory.click_vectors()[:, :KIND_SIZE]
+        return self.memory.click_vectors()[:, :KIND_SIZE]
 
     def foreground(self, slide: str, tile: Tile) -> NDArray[np.float32]:
         """Return the probability of any class on a tile's core, at stride 2."""

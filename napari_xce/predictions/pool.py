@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xce.budget import bytes_for
 from napari_xce.learning.heads import CELL_SIZE, KIND_SIZE
 from napari_xce.learning.memory import Observation, TileKey
 
-#: Proposals and random places kept of each tile; about 8 kB.
+#: Proposals and random places kept of each tile.
 CELLS, GROUND = 24, 12
 #: Tiles kept, of all slides; of more, any one makes room.
-MOST_TILES = 6000
+MOST_TILES = bytes_for("pool") // ((CELLS + GROUND) * (4 * CELL_SIZE + 20))
 #: Cells of one slide that are asked about at once: from the tiles seen lately, and from the others.
 MOST_CELLS = 20_000
 #: A proposal that is less likely a nucleus is not asked about.

@@ -7,7 +7,6 @@ Owned by one thread at a time.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_xce.budget import Held, bytes_for
 from napari_xce.learning.devices import Device
 from napari_xce.learning.heads import REFERENCE_DIAMETER
 from napari_xce.learning.inference import Inference
@@ -36,7 +36,6 @@ LEAST_OBJECT, LEAST_SCORE = 0.1, 0.1
 SAME_CELL = 0.4
 #: Random grid cells remembered of each tile.
 GROUND_CELLS = 96
-_CACHE_BYTES = 384 * 2**20
 
 TileKey = tuple[str, Tile]
 
@@ -92,24 +91,29 @@ class SlideAtWork:
 
 
 class Predictor:
-    """Call the network on tiles and read cells out of what it says."""
+    """Call the network on tiles and read cells out of what it says.
+
+    Attributes
+    ----------
+    seen : Held
+        What the network says of tiles looked at lately, by slide and tile.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self._network: Inference | None = None
-        self._seen: OrderedDict[TileKey, Tiles] = OrderedDict()
-        self._bytes = 0
+        self.seen: Held[TileKey, Tiles] = Held(bytes_for("features"))
 
     def forget(self) -> None:
         """Forget all features, because the network has changed."""
         self._network = None
-        self._seen.clear()
-        self._bytes = 0
+        self.seen.clear()
 
     def forget_slide(self, id: str) -> None:
         """Forget the features of one slide, because its pixel size has changed."""
-        for key in [k for k in self._seen if k[0] == id]:
-            self._bytes -= _size(self._seen.pop(key))
+        for key in self.seen:
+            if key[0] == id:
+                self.seen.drop(key)
 
     def get_ready(self, model: CellModel) -> Inference:
         """Prepare to call the network of a model, if that is not done yet."""
@@ -127,21 +131,13 @@ class Predictor:
         """Return what the network says of a tile, remembered if possible."""
         key = (work.id, tile)
         with_mask = model.head == "unet"
-        seen = self._seen.get(key)
+        seen = self.seen.get(key)
         if seen is not None and (seen.nucleus is not None or not with_mask):
-            self._seen.move_to_end(key)
             return seen
         pixels = work.read(*work.grid.window(tile).read)
         looked = self.look_at(model, work, pixels[None], with_mask)[0]
-        self._remember(key, looked)
+        self.seen.put(key, looked, _size(looked))
         return looked
-
-    def _remember(self, key: TileKey, looked: Tiles) -> None:
-        old = self._seen.pop(key, None)
-        self._bytes += _size(looked) - (_size(old) if old is not None else 0)
-        self._seen[key] = looked
-        while self._bytes > _CACHE_BYTES and len(self._seen) > 1:
-            self._bytes -= _size(self._seen.popitem(last=False)[1])
 
     def observe(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Observation:
         """Return the proposals of a tile's core, and some of its ground, with their vectors."""

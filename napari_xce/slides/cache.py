@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
 
+from napari_xce.budget import Held, bytes_for
+
 TileKey = tuple[int, int, int, int]
 """(owner, level, row, column); the owner is a number from :func:`new_owner`."""
-
-DEFAULT_MAX_BYTES = 512 * 1024**2
 
 _owners = itertools.count(1)
 
@@ -34,19 +33,17 @@ class TileCache:
         Upper bound of the pixels held. A tile that is larger than this is handed out, but not held.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self.max_bytes = max_bytes
-        self._tiles: OrderedDict[TileKey, np.ndarray] = OrderedDict()
-        self._nbytes = 0
+    def __init__(self, max_bytes: int) -> None:
+        self._held: Held[TileKey, np.ndarray] = Held(max_bytes)
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
         """Bytes of pixels held now."""
-        return self._nbytes
+        return self._held.nbytes
 
     def __len__(self) -> int:
-        return len(self._tiles)
+        return len(self._held)
 
     def get(self, key: TileKey, decode: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the tile under ``key``, read-only; on a miss ``decode`` it and keep it.
@@ -55,41 +52,27 @@ class TileCache:
         same pixels.
         """
         with self._lock:
-            tile = self._tiles.get(key)
-            if tile is not None:
-                self._tiles.move_to_end(key)
-                return tile
+            tile = self._held.get(key)
+        if tile is not None:
+            return tile
         tile = decode()
         tile.flags.writeable = False
         with self._lock:
-            self._insert(key, tile)
+            self._held.put(key, tile, tile.nbytes)
         return tile
-
-    def _insert(self, key: TileKey, tile: np.ndarray) -> None:
-        """Hold a tile and let the oldest go until the limit is kept; the caller has the lock."""
-        old = self._tiles.pop(key, None)
-        if old is not None:
-            self._nbytes -= old.nbytes
-        if tile.nbytes > self.max_bytes:
-            return
-        self._tiles[key] = tile
-        self._nbytes += tile.nbytes
-        while self._nbytes > self.max_bytes:
-            _, oldest = self._tiles.popitem(last=False)
-            self._nbytes -= oldest.nbytes
 
     def forget(self, owner: int) -> None:
         """Let go of all tiles of one owner."""
         with self._lock:
-            for key in [key for key in self._tiles if key[0] == owner]:
-                self._nbytes -= self._tiles.pop(key).nbytes
+            for key in self._held:
+                if key[0] == owner:
+                    self._held.drop(key)
 
     def clear(self) -> None:
         """Drop every tile, as for a measurement that begins cold."""
         with self._lock:
-            self._tiles.clear()
-            self._nbytes = 0
+            self._held.clear()
 
 
-shared = TileCache()
+shared = TileCache(bytes_for("pixels"))
 """The cache that all slides of this process use."""

@@ -163,13 +163,14 @@ def test_features_of_one_slide_can_be_forgotten_alone(nuclei_model, cpu, calls):
     assert len(calls) == 2
 
 
-def test_remembered_features_stay_within_their_bytes(nuclei_model, cpu, calls, monkeypatch):
+def test_remembered_features_stay_within_their_bytes(nuclei_model, cpu, calls):
     work = at_work(np.full((500, 100, 3), 255, np.uint8), core=64)
     predictor = Predictor(cpu)
-    size = 4 * (36 + CELL_SIZE) * 56 * 56  # float32 of the proposals and vectors of a tile
-    monkeypatch.setattr("napari_xce.predictions.predictor._CACHE_BYTES", 3 * size)
+    size = 4 * (4 + CELL_SIZE) * 56 * 56  # float32 of the proposals and vectors of a tile
+    predictor.seen.max_bytes = 3 * size
     for row in range(6):
         predictor.look(nuclei_model, work, (row, 0))
+        assert predictor.seen.nbytes <= 3 * size
     for row in (5, 4, 3):  # the last three are still there ...
         predictor.look(nuclei_model, work, (row, 0))
     assert len(calls) == 6

@@ -1,0 +1,96 @@
+"""How many bytes may be held for speed alone, and by whom: the one place that says so.
+
+All of it can be read or computed anew. Not in it: what the user said, the cells found (about 30
+bytes each), and the network itself. Large heat maps are files (``predictions/heat.py``), which the
+system takes out of memory by itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cache
+from typing import Generic, Literal, TypeVar
+
+import psutil
+
+Holder = Literal["pixels", "features", "learner", "pool", "heat"]
+#: Decoded tiles of slides; what the network says of tiles looked at lately; the cells that the
+#: click learner compares with; a few cells of every tile; small heat maps.
+SHARES: dict[Holder, float] = {
+    "pixels": 0.4,
+    "features": 0.3,
+    "learner": 0.12,
+    "pool": 0.08,
+    "heat": 0.1,
+}
+#: Bytes for all of them together, and the part of the machine's memory that it may be.
+MOST_BYTES, PART_OF_MACHINE = 1280 * 2**20, 1 / 6
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@cache
+def total_bytes() -> int:
+    """Return how many bytes all holders may hold together."""
+    return min(MOST_BYTES, int(PART_OF_MACHINE * psutil.virtual_memory().total))
+
+
+def bytes_for(holder: Holder) -> int:
+    """Return how many bytes one of them may hold."""
+    return int(SHARES[holder] * total_bytes())
+
+
+class Held(Generic[K, V]):
+    """Values by key up to a number of bytes, least recently used out first. One thread at a time.
+
+    Parameters
+    ----------
+    max_bytes : int
+        A value that is larger is not held at all.
+
+    Attributes
+    ----------
+    nbytes : int
+        Held now.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[K]:
+        """Go through the keys, the least recently used first."""
+        return iter(list(self._values))
+
+    def get(self, key: K) -> V | None:
+        """Return a value, which is used by that, or None."""
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key][0]
+
+    def put(self, key: K, value: V, nbytes: int) -> None:
+        """Hold a value of so many bytes; the oldest make room."""
+        self.drop(key)
+        if nbytes > self.max_bytes:
+            return
+        self._values[key] = (value, nbytes)
+        self.nbytes += nbytes
+        while self.nbytes > self.max_bytes:
+            self.drop(next(iter(self._values)))
+
+    def drop(self, key: K) -> None:
+        """Let go of a value, if it is held."""
+        if key in self._values:
+            self.nbytes -= self._values.pop(key)[1]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._values.clear()
+        self.nbytes = 0

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from napari_xce.suggestions import Suggestion
     from napari_xce.viewer.binding import Binding
 
-HINT = "A yes · X no · 1-9 class · E nothing here · Space skip"
+#: What the keys say of a place; the first is left out where the model has no guess to say yes to.
+YES_HINT = "A yes · "
+HINT = f"{YES_HINT}X no · 1-9 class · E nothing here · Space skip"
 
 
 class Tour:

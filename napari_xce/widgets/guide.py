@@ -14,7 +14,7 @@ from napari_xce.evaluation.progress import forecast
 from napari_xce.evaluation.quality import doubts
 from napari_xce.viewer import keys
 from napari_xce.viewer.region_walk import RegionWalk
-from napari_xce.viewer.tour import HINT, Tour
+from napari_xce.viewer.tour import HINT, YES_HINT, Tour
 from napari_xce.widgets.annotator import Jobs
 from napari_xce.widgets.strip import SLOTS
 
@@ -206,7 +206,8 @@ class Guide:
             return
         self._shown = state
         if place is not None:
-            box.show_reason(f"{place.reason}\n{HINT}")
+            hint = HINT if place.guess else HINT.removeprefix(YES_HINT)
+            box.show_reason(f"{place.reason}\n{hint}")
         elif not self._asked and self.tour.suggestions:
             box.show_reason("")
         box.show_answers(None if place is None else place.guess)

@@ -61,6 +61,7 @@ def test_accepting_says_the_class_and_goes_on(asked: Any) -> None:
     assert _current(asked) == 1
     assert asked.layer("xce: look here").data.tolist() == [[300, 400]]
     assert asked.dock.suggest.reason.text().startswith("Reason 1")
+    assert "A yes · X no" in asked.dock.suggest.reason.text()
 
 
 def test_digit_gives_the_place_another_class(asked: Any) -> None:
@@ -123,6 +124,8 @@ def test_without_a_guess_yes_is_not_offered(window: Any, noise: Slide) -> None:
     window.engine.say(SuggestionsReady(window.binding.slide_id, (place,)))
     window.settle()
     assert not window.dock.suggest.answers["A"].isEnabled()
+    assert "A yes" not in window.dock.suggest.reason.text()
+    assert "X no" in window.dock.suggest.reason.text()
     window.press(Qt.Key.Key_A)
     assert _said(window) == []
 

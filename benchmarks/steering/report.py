@@ -76,15 +76,57 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(text) + "\n"
 
 
+def shares(rows: Rows, trunk: str) -> dict[str, dict[int, float]]:
+    """Return for each way the F1 as a share of full supervision, at each mark all seeds have."""
+    own = [row for row in rows if row["trunk"] == trunk]
+    full = {row["seed"]: row["points"][0]["f1"] for row in own if row["way"] == "full"}
+    result = {}
+    for way in WAYS:
+        curves = [
+            {p["n"]: p["f1"] / full[row["seed"]] for p in row["points"]}
+            for row in own
+            if row["way"] == way and row["seed"] in full
+        ]
+        marks = sorted(set.intersection(*map(set, curves))) if curves else []
+        result[way] = {n: float(np.mean([curve[n] for curve in curves])) for n in marks}
+    return result
+
+
+def _share_table(rows: Rows, trunk: str) -> str:
+    """Return the shares as a Markdown table, in percent."""
+    of_way = shares(rows, trunk)
+    marks = sorted(set().union(*of_way.values()))
+    text = [f"## Trunk: {trunk}\n", "| way | " + " | ".join(map(str, marks)) + " |"]
+    text.append("|---" * (len(marks) + 1) + "|")
+    for way, share in of_way.items():
+        cells = [f"{100 * share[n]:.0f}" if n in share else "–" for n in marks]
+        text.append(f"| {way} | " + " | ".join(cells) + " |")
+    return "\n".join(text) + "\n"
+
+
+HEAD = """# Clicks with and without suggestions
+
+Made by `python benchmarks/suggestions.py --table`; see benchmarks/README.md. Clicks
+needed are the median over the seeds, where never counts as infinity; each seed's stand in `suggestions.json`.
+
+"""
+BELOW = """
+Below: mean F1 at the live threshold in percent of full supervision, the mean over the seeds.
+Columns: clicks.
+"""
+
+
 def write_report(rows: Rows, out: Path) -> None:
     """Write ``suggestions.json``, ``suggestions.md`` and a plot for each trunk; print the table."""
     lines = summary(rows)
+    trunks = list(dict.fromkeys(row["trunk"] for row in rows))
     machines = sorted({json.dumps(row["machine"]) for row in rows})
     facts = {"summary": lines, "machines": [json.loads(m) for m in machines]}
     (out / "suggestions.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (out / "suggestions.md").write_text(table(lines), encoding="utf-8")
+    parts = [HEAD + table(lines) + BELOW, *(_share_table(rows, trunk) for trunk in trunks)]
+    (out / "suggestions.md").write_text("\n".join(parts), encoding="utf-8")
     print(table(lines))
-    for trunk in dict.fromkeys(row["trunk"] for row in rows):
+    for trunk in trunks:
         _draw([row for row in rows if row["trunk"] == trunk], trunk, out)
 
 
@@ -107,5 +149,6 @@ def _draw(rows: Rows, trunk: str, out: Path) -> None:
     axes.set(xlabel="clicks", ylabel="mean F1", title=f"brca_m2c val, trunk: {trunk}")
     axes.legend(loc="lower right", frameon=False)
     figure.tight_layout()
-    figure.savefig(out / f"suggestions_{trunk}.png", dpi=120)
+    path = out / f"suggestions_{trunk.replace(' ', '_')}.svg"
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

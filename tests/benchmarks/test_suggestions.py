@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from steering.report import summary, table
+import pytest
+from steering.report import shares, summary, table
 from suggestions import side_by_side
 
 from napari_xce.learning.datasets import LabelledImage
@@ -38,6 +39,13 @@ def test_share_that_was_never_reached_is_said_to_be_unknown() -> None:
     assert ours["clicks_to_95%"] is None
     assert random["of_random_95%"] is None
     assert "| – |" in table([ours])
+
+
+def test_share_of_full_supervision_is_the_mean_where_all_seeds_were_measured() -> None:
+    of_way = shares(ROWS, "shipped")
+    assert list(of_way["random"]) == [4, 8, 12]  # 28 was measured for one seed only
+    assert of_way["random"][12] == pytest.approx((0.72 / 0.8 + 0.6 / 0.8) / 2)
+    assert of_way["uncertainty"] == {}
 
 
 def test_images_side_by_side_keep_their_pixels_under_their_points() -> None:

@@ -107,7 +107,8 @@ def _share_table(rows: Rows, trunk: str) -> str:
 HEAD = """# Clicks with and without suggestions
 
 Made by `python benchmarks/suggestions.py --table`; see benchmarks/README.md. Clicks
-needed are the median over the seeds, where never counts as infinity; each seed's stand in `suggestions.json`.
+needed are the median over the seeds, where never counts as infinity; each seed's stand in
+`suggestions.json`.
 
 """
 BELOW = """
@@ -145,7 +146,9 @@ def _draw(rows: Rows, trunk: str, out: Path) -> None:
     for share in SHARES if full else ():
         level = share * float(np.mean(full))
         axes.axhline(level, color="grey", lw=0.8, ls=":")
-        axes.annotate(f"{share:.0%} of full", (axes.get_xlim()[1], level), ha="right", va="bottom")
+        axes.annotate(
+            f"{share:.0%} of full", (0, level), ha="left", va="bottom"
+        )  # the curves are low here
     axes.set(xlabel="clicks", ylabel="mean F1", title=f"brca_m2c val, trunk: {trunk}")
     axes.legend(loc="lower right", frameon=False)
     figure.tight_layout()

@@ -40,7 +40,7 @@ NEW_TISSUE = 28.0
 #: How much a place right beside another that was said, shown or chosen counts.
 BESIDE = 0.5
 #: Cells looked at in one call, of more, some; and those that tell how unlike clicks a cell is.
-MOST_CELLS, SOME = 20_000, 200
+MOST_CELLS, SOME = 10_000, 200
 #: A class with few clicks counts at most so many times as much as another.
 MOST_NEED = 3.0
 

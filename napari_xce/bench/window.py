@@ -166,12 +166,11 @@ class Window:
 
     def view_is_painted(self) -> bool:
         """Tell whether all in view is predicted by the present model, and drawn or about to be."""
-        binding, predictions = self.binding, self.predictions
+        binding = self.binding
         if binding.box is None or binding._view._changed:
             return False
-        revision, known = self.session.model_revision, predictions.revisions
-        painted = all(known.get(t) == revision for t in predictions.grid.tiles_in(binding.box))
         heat, cells = binding.overlays.heat, binding.overlays.cells
+        painted = binding.overlays.is_painted(binding.box)
         return painted and heat.is_drawn(binding.box) and not cells._dirty
 
     def _fit_canvas(self) -> None:

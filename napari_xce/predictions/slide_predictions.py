@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xce.predictions.detections import Detections
+from napari_xce.predictions.detections import Box, Detections
 from napari_xce.predictions.heat import HeatPyramid
 from napari_xce.predictions.store import DetectionStore
 from napari_xce.predictions.tiles import ALIGNMENT, Tile, TileGrid
@@ -94,6 +94,26 @@ class SlidePredictions:
                 self._pyramid(name).write(tile[0] * side, tile[1] * side, block[:side, :side])
             self.detections.replace(tile, detections)
             self.revisions[tile] = detections.revision
+
+    def revisions_in(self, box: Box, most: int) -> list[int | None] | None:
+        """Return the revision that painted each tile that a box touches, None where none has.
+
+        Parameters
+        ----------
+        box : (y0, x0, y1, x1)
+            Level-0 pixels.
+        most : int
+            Tiles gone through.
+
+        Returns
+        -------
+        list, or None
+            None where there are more tiles than that.
+        """
+        row0, col0, row1, col1 = self.grid.tile_range(box)
+        if (row1 - row0) * (col1 - col0) > most:
+            return None
+        return [self.revisions.get(tile) for tile in self.grid.tiles_in(box)]
 
     def load_cells(self, path: str | Path) -> None:
         """Take over the cells that a file holds; their heat is drawn by `recall_heat`.

@@ -146,7 +146,7 @@ class Overlays:
         """Draw what changed, if it is in view."""
         self._notice_removed()
         self._drop_masks()
-        if self._fresh and self._is_complete(box):  # drawn at once, whatever was drawn before
+        if self._fresh and self.is_painted(box):  # drawn at once, whatever was drawn before
             self._fresh = False
             self._at_once = True
         self.heat.tick(box, now, at_once=self._at_once)
@@ -170,6 +170,14 @@ class Overlays:
         if loaded:
             self._at_once = False
 
+    def is_painted(self, box: Box | None) -> bool:
+        """Tell whether all in view is predicted by the present model."""
+        predictions = self._session.predictions.get(self._slide_id)
+        if box is None or predictions is None:
+            return False
+        painted = predictions.revisions_in(box, MOST_TILES)
+        return painted is not None and set(painted) <= {self._session.model_revision}
+
     def follow(self) -> None:
         """Lie on the slide's layer again, after it moved; the cells are moved like any points."""
         self.heat.follow()
@@ -185,17 +193,6 @@ class Overlays:
     @property
     def _parts(self) -> dict[str, HeatLayer | DetectionLayer | MasksLayer]:
         return {"heat": self.heat, "cells": self.cells, "masks": self.masks}
-
-    def _is_complete(self, box: Box | None) -> bool:
-        """Tell whether all in view is predicted by the present model."""
-        predictions = self._session.predictions.get(self._slide_id)
-        if box is None or predictions is None:
-            return False
-        row0, col0, row1, col1 = predictions.grid.tile_range(box)
-        if (row1 - row0) * (col1 - col0) > MOST_TILES:
-            return False
-        known, revision = predictions.revisions, self._session.model_revision
-        return all(known.get(tile) == revision for tile in predictions.grid.tiles_in(box))
 
     def _welcome(self, layer: Layer) -> None:
         """Make a new layer one of ours."""

@@ -7,7 +7,6 @@ shows what they say.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,7 +85,10 @@ class AnnotatorDock(Face):
         self._switch.activated.connect(self._switch_focus)
         self.is_open = False
         annotator, jobs, reading = self.annotator, self._jobs, self.guide.jobs
-        self.destroyed.connect(lambda: (jobs.close(), reading.close(), annotator.shutdown()))
+        counter = self._counter
+        self.destroyed.connect(
+            lambda: (jobs.close(), reading.close(), counter.close(), annotator.shutdown())
+        )
         QApplication.instance().aboutToQuit.connect(self.shutdown)
         self._start()
 
@@ -135,6 +137,7 @@ class AnnotatorDock(Face):
         self._listen(False)
         self._ring.close()
         self._jobs.close()
+        self._counter.close()
         self.guide.close()
         self._try(self.annotator.shutdown)
 
@@ -175,8 +178,9 @@ class AnnotatorDock(Face):
             self._seen_revision = session.store.revision
             self._show_classes()
             self.numbers.show_classes()
-        if self._recount and time.monotonic() > self._count_at:
-            self._show_counts()
+        if self._recount:
+            self._ask_counts()
+        self._counter.tick()
         self._show_visible()
         self._show_mode()
         self._show_step()

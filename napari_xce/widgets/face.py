@@ -6,7 +6,6 @@ anything but which of them are open: see :mod:`.dock` for the rest.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.annotator import Annotator
 from napari_xce.widgets.class_box import ClassBox
 from napari_xce.widgets.correct_box import CorrectBox
-from napari_xce.widgets.counting import NOTHING_YET, count_cells, freshness
+from napari_xce.widgets.counting import NOTHING_YET, Counted, Counter
 from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 
 OPEN_SECTIONS = "open_sections"  # the session's setting: title to whether it is open
 MIN_FOLDS_PX = 120
-COUNT_SECONDS = 1.0
 HINT_PX = 44
 UNLIKE = "background: rgba(213, 94, 0, 60); border-left: 4px solid #d55e00; padding: 4px;"
 
@@ -89,7 +87,7 @@ class Face(QWidget):
         self._inserted = False  # a layer was added since the last tick
         self._learnt = False  # training has nothing more to gain
         self._once = Once()
-        self._count_at = 0.0  # not before
+        self._counter = Counter(self._show_counts)
         self._recount = True
         self._build()
 
@@ -259,18 +257,18 @@ class Face(QWidget):
             color = binding.colors().get(name) if name != BACKGROUND else None
             self.show_box.show_threshold(color, threshold, own)
 
-    def _show_counts(self) -> None:
-        began, self._recount = time.monotonic(), False
-        binding = self.annotator.binding
+    def _ask_counts(self) -> None:
+        """Have what is in view and on the slide counted."""
+        binding, self._recount = self.annotator.binding, False
         if binding is None:
-            self.counts.show_counts([], NOTHING_YET)
-            self.status.show_freshness("")
-            return
-        rows, covered = count_cells(binding)
-        self.counts.show_counts(rows, covered)
-        self.status.show_freshness(freshness(binding))
-        took = time.monotonic() - began  # millions of cells take a while: at most a twentieth
-        self._count_at = time.monotonic() + max(COUNT_SECONDS, 20 * took)
+            self._counter.forget()
+            self._show_counts(Counted([], NOTHING_YET, ""))
+        else:
+            self._counter.ask(binding.session, binding.slide_id, binding.box)
+
+    def _show_counts(self, counted: Counted) -> None:
+        self.counts.show_counts(counted.rows, counted.covered)
+        self.status.show_freshness(counted.fresh)
 
     def _show_visible(self) -> None:
         if self.annotator.binding is not None:

@@ -176,6 +176,12 @@ class Window:
         self.dock.tick()
         self.qtbot.wait(30)
 
+    def count(self) -> None:
+        """Have the cells counted anew, and wait for that."""
+        self.dock._recount = True
+        self.dock.tick()
+        self.qtbot.waitUntil(lambda: not self.dock._counter.busy, timeout=60_000)
+
     def layer(self, name: str) -> Layer:
         return self.viewer.layers[name]
 

@@ -219,7 +219,7 @@ def test_counts_and_densities_are_of_what_was_predicted(window: Any, noise: Slid
         lambda: window.session.known_tissue(window.binding.slide_id) is not None, timeout=60_000
     )
     window.settle()
-    window.dock._show_counts()
+    window.count()
     row = [window.dock.counts.table.item(0, column).text() for column in range(5)]
     # the first tile: 448 x 448 px of 0.5 um = 0.0502 mm2, all of it in view
     assert row == ["cell", "3", "60", "3", "60"]
@@ -229,11 +229,11 @@ def test_counts_and_densities_are_of_what_was_predicted(window: Any, noise: Slid
 
 def test_freshness_of_the_view_is_said(window: Any, noise: Slide) -> None:
     window.show(noise)
-    window.dock._show_counts()
+    window.count()
     assert window.dock.status.fresh.full_text() == "View: not predicted yet"
     window.engine.find(window.binding.slide_id, [[100, 100]])
     window.settle()
-    window.dock._show_counts()
+    window.count()
     assert window.dock.status.fresh.full_text() == "View: 25 % predicted"
 
 

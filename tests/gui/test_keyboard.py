@@ -198,7 +198,7 @@ def test_dock_without_slide_says_how_to_begin(window: Any) -> None:
 
 
 def test_slide_without_predictions_says_what_brings_them(ready: Any) -> None:
-    ready.dock._show_counts()
+    ready.count()
     assert "press Learn" in ready.dock.counts.covered.text()
     assert ready.dock.suggest.next.isEnabled()
 

@@ -88,3 +88,11 @@ def test_tile_that_comes_after_closing_is_dropped(predictions):
 def test_stride_that_straddles_tiles_is_refused():
     with pytest.raises(ValueError, match="divide 16"):
         SlidePredictions(GRID, stride=5)
+
+
+def test_revisions_in_a_box_are_those_of_its_tiles() -> None:
+    grid = TileGrid((1000, 1000), (1.0, 1.0), core=448)
+    predictions = SlidePredictions(grid)
+    predictions.publish((0, 1), {}, Detections.empty(7))
+    assert predictions.revisions_in((0.0, 0.0, 400.0, 600.0), most=2) == [None, 7]
+    assert predictions.revisions_in((0.0, 0.0, 400.0, 999.0), most=2) is None

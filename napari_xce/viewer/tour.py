@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: What the keys say of a place; the first is left out where the model has no guess to say yes to.
 YES_HINT = "A yes · "
-HINT = f"{YES_HINT}X no · 1-9 class · E nothing here · Space skip"
+HINT = f"{YES_HINT}X no · 1-9 class · E nothing · Space skip"
 
 
 class Tour:

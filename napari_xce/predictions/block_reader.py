@@ -54,6 +54,9 @@ class BlockReader:
         self.work = work
         self._at_once = device.at_once
         self._in_one_batch = device.name == "cuda"
+        # with several workers two blocks for each: while those that are done first are stored, and
+        # until the slowest is done, nobody waits for work
+        self._a_piece = self._at_once * (1 if self._in_one_batch or self._at_once == 1 else 2)
         self._left = deque(blocks_of(tiles))
         self._ahead: deque[tuple[Block, Future[NDArray[np.uint8]]]] = deque()
         readers = self._at_once if self._in_one_batch else 1 + self._at_once // 8
@@ -80,7 +83,7 @@ class BlockReader:
         return sum(len(block) for block in [*self._left, *ahead])
 
     def next(self) -> list[Batch]:
-        """Return the next blocks and their windows, as many as go at once.
+        """Return the next blocks and their windows, as many as make a piece of work.
 
         Raises
         ------
@@ -90,7 +93,7 @@ class BlockReader:
         """
         blocks: list[Block] = []
         windows: list[NDArray[np.uint8]] = []
-        while len(blocks) < self._at_once and self.tiles_left:
+        while len(blocks) < self._a_piece and self.tiles_left:
             self._read_ahead()
             block, future = self._ahead[0]
             try:
@@ -121,7 +124,7 @@ class BlockReader:
 
     def _read_ahead(self) -> None:
         """Keep twice as many windows on their way as go through the network at once."""
-        while self._left and len(self._ahead) < 2 * self._at_once:
+        while self._left and len(self._ahead) < 2 * self._a_piece:
             self._submit(self._left.popleft())
 
     def _submit(self, block: Block) -> None:

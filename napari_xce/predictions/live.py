@@ -503,8 +503,10 @@ class LiveModel:
         """Return a reader of many tiles, for ``predict_next``; close it."""
         return BlockReader(self._slides[slide], tiles, self.device)
 
-    def predict_next(self, reader: BlockReader) -> dict[Tile, TilePrediction]:
+    def predict_next(self, reader: BlockReader) -> Iterator[dict[Tile, TilePrediction]]:
         """Predict the tiles that a reader hands out next; nothing is remembered of them.
+
+        They come in parts: while one is stored the next is at work.
 
         Raises
         ------
@@ -512,10 +514,7 @@ class LiveModel:
             As for ``BlockReader.next``.
         """
         self.predictor.get_ready(self.model)
-        found: dict[Tile, TilePrediction] = {}
-        for part in reader.map(partial(self._predict_batch, reader.work), reader.next()):
-            found |= part
-        return found
+        return reader.map(partial(self._predict_batch, reader.work), reader.next())
 
     def _predict_batch(self, work: SlideAtWork, batch: Batch) -> dict[Tile, TilePrediction]:
         """Predict blocks whose windows were read; changes nothing, so several threads may."""

@@ -100,10 +100,12 @@ class SessionPredictions(SessionModel):
             One of them cannot be read; the next call goes on with others.
         """
         with self.lock:
-            found = self.live.predict_next(reader)
-            for tile, prediction in found.items():
-                self.predictions[slide].publish(tile, prediction.heat, prediction.detections)
-            return list(found)
+            done: list[Tile] = []
+            for found in self.live.predict_next(reader):
+                for tile, prediction in found.items():
+                    self.predictions[slide].publish(tile, prediction.heat, prediction.detections)
+                done += found
+            return done
 
     def stale_tiles(
         self, slide: str, box: Box | None = None, skip_glass: bool = False

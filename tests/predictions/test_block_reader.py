@@ -52,17 +52,17 @@ def test_windows_are_those_of_their_blocks(work, device):
         np.testing.assert_array_equal(window, work.read(*work.grid.window(*block).read))
 
 
-def test_processor_takes_as_many_as_it_has_threads(work):
+def test_processor_takes_two_blocks_for_each_of_several_threads(work, two_threads):
     with BlockReader(work, TILES, Device("cpu", False)) as reader:
         batches = reader.next()
-        assert len(batches) == min(torch.get_num_threads(), len(blocks_of(TILES)))
-        assert list(reader.map(len, batches)) == [2] * len(batches)
+        assert len(batches) == len(blocks_of(TILES)) == 4
+        assert list(reader.map(len, batches)) == [2] * 4
 
 
 def test_threads_compute_alone_and_leave_others_as_they_are(work, two_threads):
     with BlockReader(work, TILES, Device("cpu", False)) as reader:
         used = list(reader.map(lambda _: torch.get_num_threads(), reader.next()))
-    assert used == [1, 1]
+    assert used == [1] * 4
     assert torch.get_num_threads() == 2
 
 

@@ -5,7 +5,8 @@ each 0.5 um, learning switched on. Clicks are real mouse events on true cells in
 when the view has settled from the one before.
 
 - First change: from the moment that a click was due to the first swapped frame that differs, more
-  than 40 pixels away from the click, from the frame before. That is an answer of the model.
+  than 40 pixels away from the click, from the frame before. That is an answer of the model. No
+  click is made while something else is about to be drawn: that would count as its answer.
 - Settled: to the last frame that differs, once all in view is of the model that learnt the click.
 - New area: from a view moved by half its width to the last frame that differs, once all in view is
   predicted.
@@ -167,7 +168,7 @@ class _Run:
             window.wait_until(window.view_is_painted)
             window.wait(0.3)
             revision = window.session.model_revision
-            due = window.click(yx, after=0.2 + 0.5 * self._random.random())
+            due = window.click(yx, after=0.2 + 0.5 * self._random.random(), at_rest=True)
             self._wait_painted(revision)
             eye = window.eye
             if eye.first is not None and eye.last is not None:

@@ -31,6 +31,7 @@ CANVAS = (1600, 1000)
 #: Changes nearer to a click than this, canvas pixels, are the click's own mark, not an answer.
 MARK_PX = 40
 CHECK_MS = 5
+MOST_TRIES = 40
 
 
 class Window:
@@ -40,6 +41,7 @@ class Window:
     ----------
     session : Path
         A session with one slide.
+
     """
 
     def __init__(self, session: Path) -> None:
@@ -130,28 +132,40 @@ class Window:
         y, x = (world - camera.center[-2:]) * camera.zoom + np.array(self.viewer.canvas.size) / 2
         return QPoint(round(x), round(y))
 
-    def click(self, yx: tuple[float, float], after: float) -> float:
+    def click(self, yx: tuple[float, float], after: float, at_rest: bool = False) -> float:
         """Click on a place; return when, `time.perf_counter`.
 
         Notes
         -----
         The click is due after some seconds, and that is the time returned: where the event loop
-        is busy then, the wait counts, as it does for a person.
+        is busy then, the wait counts, as it does for a person. With ``at_rest`` it is put off by as
+        long again where something else is about to be drawn, which would count as the answer.
         """
         spot = self.spot(yx)
         QTest.mouseMove(self._widget, spot)
         self.wait(0.05)
         self.eye.watch(spot)
-        due = time.perf_counter() + after
-        loop = QEventLoop()
+        for _ in range(MOST_TRIES):
+            due = time.perf_counter() + after
+            if self._press(spot, due, at_rest):
+                return due
+        raise XceError("The window was never at rest; is the machine busy?")
+
+    def _press(self, spot: QPoint, due: float, at_rest: bool) -> bool:
+        """Click at that time; return False if something else is about to be drawn instead."""
+        loop, clicked = QEventLoop(), False
 
         def press() -> None:
-            QTest.mouseClick(
-                self._widget,
-                Qt.MouseButton.LeftButton,
-                Qt.KeyboardModifier.NoModifier,
-                spot,
-            )
+            nonlocal clicked
+            clicked = not at_rest or self.view_is_painted()
+            if clicked:
+                self.eye.begin()
+                QTest.mouseClick(
+                    self._widget,
+                    Qt.MouseButton.LeftButton,
+                    Qt.KeyboardModifier.NoModifier,
+                    spot,
+                )
             loop.quit()
 
         timer = QTimer()
@@ -160,7 +174,7 @@ class Window:
         timer.timeout.connect(press)
         timer.start(max(0, round((due - time.perf_counter()) * 1000)))
         loop.exec()
-        return due
+        return clicked
 
     # ---- what is on screen
 
@@ -225,6 +239,12 @@ class Eye:
                 slice(low[1], spot.x() + MARK_PX),
             )
         self._scene.update()  # the frame to compare with
+
+    def begin(self) -> None:
+        """Compare with the latest frame from now on: what came before is no answer."""
+        self._before = self._latest
+        self.first = self.last = None
+        self._differs = self._moved = False
 
     def rest(self) -> None:
         """Watch no longer: reading frames back takes time."""

@@ -335,7 +335,7 @@ class Worker:
         if self._judging and live.trial_is_due:
             return live.judge_some() or self._conclude()
         self._judging = False
-        if live.prepare_training():
+        if live.prepare_training() or live.train_some():
             return True
         began = time.monotonic()
         loss = live.train_step()

@@ -115,6 +115,8 @@ class Trainer:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.steps = 0
         self._failures = 0
+        self._picked: list[int] = []  # crops left of the step that was begun
+        self._losses: list[float] = []  # of its other crops
         self._judged: dict[tuple[bool, int], Judgement] = {}  # by (copy or not, crop), as they are
         self._rng = np.random.default_rng(seed)
         self._targets = [self._target(crop) for crop in crops]
@@ -146,17 +148,12 @@ class Trainer:
         float
             NaN when the step was not finite and therefore not taken.
         """
-        picks = self._rng.integers(len(self.crops), size=min(BATCH, len(self.crops)))
-        turned = [self._turn(int(i)) for i in picks]
-        pixels = self.device.pixels(np.stack([t[0] for t in turned]))
-        target = torch.from_numpy(np.stack([t[1] for t in turned])).to(self.device.torch)
-        with self.device.autocast():
-            logits = self._logits(self.model, pixels)
-        loss = self._loss(logits.float(), target)
-        if not torch.isfinite(loss):
+        while self.step_some():
+            pass
+        self._learn_from(self._picked.pop(0))
+        losses, self._losses = self._losses, []
+        if not np.isfinite(losses).all():
             return float("nan")
-        self._optimizer.zero_grad()
-        loss.backward()
         norm = nn.utils.clip_grad_norm_(
             [p for g in self._optimizer.param_groups for p in g["params"]], 1.0
         )
@@ -165,7 +162,33 @@ class Trainer:
         self._optimizer.step()
         self._judged = {key: found for key, found in self._judged.items() if not key[0]}
         self.steps += 1
-        return float(loss.detach())
+        return float(np.mean(losses))
+
+    def step_some(self) -> bool:
+        """Learn from one crop of the next step, ahead of `step`; False if only its last is left.
+
+        A crop at a time, so that a click waits for a quarter of a step at most.
+        """
+        if not self._picked:
+            count = min(BATCH, len(self.crops))
+            self._picked = self._rng.integers(len(self.crops), size=count).tolist()
+            self._optimizer.zero_grad()
+        if len(self._picked) == 1:
+            return False
+        self._learn_from(self._picked.pop(0))
+        return True
+
+    def _learn_from(self, index: int) -> None:
+        """Add what one crop, turned at random, says to the gradients of the step."""
+        image, said = self._turn(index)
+        pixels = self.device.pixels(image[None])
+        target = torch.from_numpy(said[None]).to(self.device.torch)
+        with self.device.autocast():
+            logits = self._logits(self.model, pixels)
+        loss = self._loss(logits.float(), target)
+        self._losses.append(float(loss.detach()))
+        if torch.isfinite(loss):
+            (loss / min(BATCH, len(self.crops))).backward()
 
     @property
     def has_settled(self) -> bool:

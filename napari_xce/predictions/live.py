@@ -383,6 +383,11 @@ class LiveModel:
             return None
         return self._trainer.step()
 
+    def train_some(self) -> bool:
+        """Do a piece of the next step ahead of `train_step`; False if only its last is left."""
+        trainer = self._trainer
+        return trainer is not None and not trainer.has_settled and trainer.step_some()
+
     def prepare_training(self) -> bool:
         """Do a piece of what training begins with: one crop, or the copy; False if none is left."""
         if self._trainer is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 #: Seconds between two rings; what is pulled in between rings once, at their end.
-PAUSE_SECONDS = 0.04
+PAUSE_SECONDS = 0.015
 
 
 class Bell(QObject):

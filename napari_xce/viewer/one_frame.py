@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 #: The longest that a click's own mark waits to be drawn.
-HOLD_MS = 80
+HOLD_MS = 120
 
 
 class OneFrame:
@@ -47,7 +47,7 @@ class OneFrame:
         """Draw nothing until `draw` is called, or the time is over."""
         if self._canvas is not None and not self.holds:
             self.holds = True
-            self._canvas.setUpdatesEnabled(False)
+            self._canvas.window().setUpdatesEnabled(False)
             self._timer.start()
 
     def draw(self) -> None:
@@ -56,4 +56,4 @@ class OneFrame:
             self.holds = False
             with contextlib.suppress(RuntimeError):  # the window has gone already
                 self._timer.stop()
-                self._canvas.setUpdatesEnabled(True)
+                self._canvas.window().setUpdatesEnabled(True)

@@ -2,7 +2,7 @@
 
 Without a graphics card a frame takes a tenth of a second of both cores, and the answer is there
 sooner: drawn by themselves, the click's mark delays the answer by its frame, and the engine that
-works on it. So the canvas holds still for the moment that the engine usually needs.
+works on it. So the window holds still for the moment that the engine usually needs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOLD_MS = 120
 
 
 class OneFrame:
-    """Keeps a canvas from drawing for a moment.
+    """Keeps a window from drawing for a moment.
 
     Parameters
     ----------

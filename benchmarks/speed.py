@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
+PICTURE = "![Latency, throughput, cost of a tile, memory over half an hour of use](speed.svg)"
 Report = dict[str, Any]
 #: Of each benchmark: key of the report, what it is, the aim and whether more is better.
 AIMS: dict[str, list[tuple[str, str, float | None, bool]]] = {
@@ -75,8 +76,14 @@ def table(name: str, report: Report) -> list[str]:
         verdict = ""
         if aim is not None:
             verdict = "met" if (value >= aim if more else value <= aim) else "missed"
-        lines.append(f"| {words} | {value:,g} | {'' if aim is None else f'{aim:,g}'} | {verdict} |")
+        goal = "" if aim is None else _number(aim)
+        lines.append(f"| {words} | {_number(value)} | {goal} | {verdict} |")
     return [*lines, ""]
+
+
+def _number(value: float) -> str:
+    """Return a number as people read it."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def draw_latency(axes: plt.Axes, report: Report) -> None:
@@ -150,7 +157,16 @@ def write_report(folder: Path) -> Sequence[Path]:
     for name in AIMS:
         words += table(name, reports[name]) if name in reports else []
     text, picture = folder / "speed.md", folder / "speed.svg"
-    text.write_text("\n".join([*words, "![](speed.svg)", ""]), encoding="utf-8")
+    text.write_text(
+        "\n".join(
+            [
+                *words,
+                PICTURE,
+                "",
+            ]
+        ),
+        encoding="utf-8",
+    )
     figure, axes = plt.subplots(
         1, len(reports), figsize=(4.6 * len(reports), 3.2), layout="constrained", squeeze=False
     )

@@ -108,14 +108,13 @@ def seconds_line(rows: Rows) -> str:
 def text_of(rows: Rows) -> str:
     """Return the whole report as Markdown."""
     values = values_of(rows)
-    seeds = sorted({row["seed"] for row in rows})
     machines = sorted({json.dumps(row["machine"], sort_keys=True) for row in rows})
     lines = [
         "# F1 against clicks",
         "",
         "Made by `python benchmarks/clicks.py --table`; see benchmarks/README.md. Entries are F1",
         "at the live threshold / at the best there is, matched within 6 um, the mean over classes",
-        f"and {len(seeds)} deals of ten patients (brca_m2c val). Columns: clicks of each class.",
+        "and deals of ten patients (brca_m2c val). Columns: clicks of each class.",
         "",
         *(f"Machine: {machine}" for machine in machines),
         "",
@@ -123,7 +122,8 @@ def text_of(rows: Rows) -> str:
         "",
     ]
     for trunk in sorted({p[0] for p in values}, reverse=True):
-        lines += [f"## Trunk: {trunk}", ""]
+        deals = len({row["seed"] for row in rows if row["trunk"] == trunk})
+        lines += [f"## Trunk: {trunk} ({deals} deals)", ""]
         lines += ["F1 of the tool at the live threshold over full supervision at the best:", ""]
         lines += share_table(values, trunk, "random")
         places = sorted({p[1:3] for p in values if p[0] == trunk}, key=lambda p: (-len(p[0]), p))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor, nn
 
 from napari_xce.learning.augment import restain
@@ -282,8 +283,9 @@ class Trainer:
 
         Notes
         -----
-        The mean gain in rank must exceed its standard error: by the sign alone copies were promoted
-        that were worse on other patients (``docs/method.md``).
+        The 95 % interval of the mean gain in rank (Student's t) must lie above 0: by the sign
+        alone, or by one standard error, copies were promoted that were worse on other patients
+        (``docs/method.md``).
         """
         mine, theirs = self.judge(self.model), self.judge(self.reference)
         count = len(mine.ranks)
@@ -292,7 +294,8 @@ class Trainer:
             words = "too few clicks to judge a fine-tuned model"
             return Comparison(False, words, mine, theirs)
         gains = mine.ranks - theirs.ranks
-        better = bool(gains.mean() > gains.std(ddof=1) / np.sqrt(count))
+        margin = float(stats.t.ppf(0.975, count - 1)) * gains.std(ddof=1) / np.sqrt(count)
+        better = bool(gains.mean() > margin)
         self._failures = MOST_FAILURES if better else self._failures + 1
         words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
         return Comparison(better, words, mine, theirs)

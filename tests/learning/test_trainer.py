@@ -171,7 +171,7 @@ def test_too_few_held_out_clicks_promote_nothing(model, cpu):
     assert "too few" in found.words
 
 
-def test_gain_within_its_standard_error_promotes_nothing(model, cpu, monkeypatch):
+def test_gain_that_may_be_chance_promotes_nothing(model, cpu, monkeypatch):
     def judged(ranks):
         return Judgement(np.array(ranks), np.full(6, 0.5), np.ones(6, int))
 
@@ -180,7 +180,12 @@ def test_gain_within_its_standard_error_promotes_nothing(model, cpu, monkeypatch
     monkeypatch.setattr(trainer, "judge", lambda model: answers[model is not trainer.model])
     assert answers[0].ranks.mean() > 0.6
     assert not trainer.compare().better
-    answers[0] = judged([0.7] * 6)
+    answers[0] = judged(
+        [0.9, 0.5, 0.9, 0.5, 0.9, 0.6]
+    )  # two standard errors are no proof, with six
+    assert answers[0].ranks.mean() > 0.6 + answers[0].ranks.std(ddof=1) / np.sqrt(6)
+    assert not trainer.compare().better
+    answers[0] = judged([0.7, 0.8, 0.7, 0.8, 0.7, 0.6])
     assert trainer.compare().better
 
 

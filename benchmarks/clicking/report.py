@@ -74,7 +74,9 @@ def curve_table(values: Values, trunk: str, group: tuple[str, ...], how: str) ->
         cells = " | ".join(f"{a} / {b}" if a else "" for a, b in pairs)
         lines.append(f"| {method} | {cells} |")
     full = mean(values, (trunk, group, how, "full supervision", None), 1)
-    return [*lines, "", f"Full supervision, best threshold: {words(full)}.", ""]
+    if full is not None:
+        lines += ["", f"Full supervision, best threshold: {words(full)}."]
+    return [*lines, ""]
 
 
 def share_table(values: Values, trunk: str, how: str) -> list[str]:

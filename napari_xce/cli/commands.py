@@ -21,6 +21,7 @@ from napari_xce.cli.printing import (
     print_demo,
     print_json,
     print_table,
+    print_written,
     score_in_words,
 )
 from napari_xce.errors import SessionError, XceError
@@ -187,7 +188,7 @@ def evaluate(
     from napari_xce.session import Session
 
     with Session.open(session) as work, busy("Predicting the reviewed regions"):
-        scores = work.evaluate(None if slide is None else _slide_id(work, slide))
+        scores = work.evaluate(_slide_id(work, slide))
     if as_json:
         print_json({name: score.as_dict() for name, score in scores.items()})
         return
@@ -219,11 +220,8 @@ def export(
     from napari_xce.session import Session
 
     with Session.open(session) as work, busy(f"Writing {file.name}"):
-        written = work.export(file, None if slide is None else _slide_id(work, slide))
-    if as_json:
-        print_json({"file": str(written)})
-    else:
-        typer.echo(f"Written: {written}")
+        written = work.export(file, _slide_id(work, slide))
+    print_written(written, as_json)
 
 
 @app.command(epilog="Example: [bold]napari-xce measure case.xce --out numbers.csv[/bold]")
@@ -239,7 +237,7 @@ def measure(
     from napari_xce.session import Session
 
     with Session.open(session) as work, busy("Measuring"):
-        id = None if slide is None else _slide_id(work, slide)
+        id = _slide_id(work, slide)
         measures = work.measure_all(id)
         if out is not None:
             work.export_measures(out, id)
@@ -268,15 +266,14 @@ def report(
     from napari_xce.session import Session
 
     with Session.open(session) as work, busy(f"Writing {file.name}"):
-        written = work.report(file, None if slide is None else _slide_id(work, slide))
-    if as_json:
-        print_json({"file": str(written)})
-    else:
-        typer.echo(f"Written: {written}")
+        written = work.report(file, _slide_id(work, slide))
+    print_written(written, as_json)
 
 
-def _slide_id(work: Session, words: str) -> str:
-    """Return the id of the slide that has this id, name or file name."""
+def _slide_id(work: Session, words: str | None) -> str | None:
+    """Return the id of the slide that has this id, name or file name; None where none is named."""
+    if words is None:
+        return None
     for id, slide in work.slides.items():
         if words in (id, slide.name, slide.path.name if slide.path is not None else ""):
             return id

@@ -27,6 +27,14 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def print_written(file: Path, as_json: bool) -> None:
+    """Say which file was written."""
+    if as_json:
+        print_json({"file": str(file)})
+    else:
+        typer.echo(f"Written: {file}")
+
+
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a title and a table; without a head when its titles are empty."""
     typer.echo(title)

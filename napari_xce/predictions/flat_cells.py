@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
 from napari_xce.predictions.tile_cells import NOWHERE, TileCells
-from napari_xce.predictions.tiles import Tile
 
 CELL_DTYPES: Final = {
     "points": np.float64,
@@ -114,11 +113,6 @@ class FlatCells:
 def columns_of(cells: TileCells) -> Columns:
     """Return the arrays of one tile."""
     return Columns(cells.points, cells.codes, cells.scores, cells.diameters, cells.hidden)
-
-
-def key_of(tile: Tile) -> int:
-    """Return a number by which tiles are in the order of the grid."""
-    return (tile[0] << 32) | tile[1]
 
 
 def _boxes(

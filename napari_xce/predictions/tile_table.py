@@ -7,11 +7,13 @@ Not locked: the store's lock guards it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
-from napari_xce.predictions.flat_cells import Columns, FlatCells, columns_of, key_of
+from napari_xce.predictions.flat_cells import Columns, FlatCells, columns_of
 from napari_xce.predictions.tile_cells import TileCells
 from napari_xce.predictions.tiles import Tile
 
@@ -39,7 +41,7 @@ class TileTable:
         self._boxes = np.zeros((4, len(tiles) + 64))  # y0, x0, y1, x1; asked at every query
         self._boxes[:, : len(tiles)] = self._flat.boxes.T
         index = self._index[: len(tiles)]
-        index["key"] = (tiles[:, 0] << 32) | tiles[:, 1]
+        index["key"] = _key(tiles[:, 0], tiles[:, 1])
         index["size"] = self._flat.ends - self._flat.starts
         index["revision"] = self._flat.revisions
         index["row"] = np.arange(len(tiles))
@@ -61,7 +63,7 @@ class TileTable:
             self._index = np.concatenate([self._index, np.zeros_like(self._index)])
             self._boxes = np.hstack([self._boxes, np.zeros_like(self._boxes)])
         self._own[slot] = cells
-        self._index[slot] = (key_of(cells.tile), len(cells.points), cells.revision, -1)
+        self._index[slot] = (_key(*cells.tile), len(cells.points), cells.revision, -1)
         self._boxes[:, slot] = cells.box
         return slot
 
@@ -108,8 +110,7 @@ class TileTable:
     def flat(self) -> FlatCells:
         """Return everything in long arrays, in grid order."""
         slots = np.argsort(self._known["key"], kind="stable")
-        keys = self._known["key"][slots]
-        tiles = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)
+        tiles = _tiles_of(self._known["key"][slots])
         return FlatCells.of(
             tiles, self._known["revision"][slots], self.sizes(slots), self.cells(slots)
         )
@@ -117,3 +118,13 @@ class TileTable:
     @property
     def _known(self) -> NDArray[np.void]:
         return self._index[: len(self._slots)]
+
+
+def _key(row: Any, column: Any) -> Any:
+    """Return a number for a tile, or for each of many, by which they are in grid order."""
+    return (row << 32) | column
+
+
+def _tiles_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the tiles, (T, 2), that have these numbers."""
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)

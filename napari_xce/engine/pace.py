@@ -28,11 +28,14 @@ class Pace:
         self._ends: deque[float] = deque()  # of the steps within the window
         self._losses: deque[float] = deque(maxlen=LOSSES)
 
-    def add(self, began: float, ended: float, loss: float) -> None:
-        """Count a step; times are seconds of a monotonic clock, a loss that is NaN has no say."""
+    def begin_step(self, now: float) -> None:
+        """Note that a piece of a step begins; times are seconds of a monotonic clock."""
+        self._begun = min(self._begun, now)
+
+    def end_step(self, now: float, loss: float) -> None:
+        """Count a step; a loss that is NaN has no say."""
         self.steps += 1
-        self._begun = min(self._begun, began)
-        self._ends.append(ended)
+        self._ends.append(now)
         if math.isfinite(loss):
             self._losses.append(loss)
 

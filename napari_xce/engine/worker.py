@@ -335,15 +335,17 @@ class Worker:
         if self._judging and live.trial_is_due:
             return live.judge_some() or self._conclude()
         self._judging = False
-        if live.prepare_training() or live.train_some():
+        if live.prepare_training():
             return True
-        began = time.monotonic()
+        self._pace.begin_step(self._trained)
+        if live.train_some():
+            return True
         loss = live.train_step()
         self._trained = time.monotonic()
         self._settled = loss is None
         if loss is None:
             return False
-        self._pace.add(began, self._trained, loss)
+        self._pace.end_step(self._trained, loss)
         self._judging = live.trial_is_due
         return True
 

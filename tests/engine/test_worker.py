@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,27 @@ def test_training_has_its_turns_while_the_view_is_painted(
     monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", -1.0)
     _work_until(worker, lambda: worker.status().steps == 1)
     assert _kinds(told).count(Painted) == 4
+
+
+def test_speed_counts_all_pieces_of_a_step(
+    worker: Worker, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.fit(seconds=0)
+    while session.live.prepare_training():
+        pass
+    now, pieces = 100.0, [False, True, True, True]
+
+    def piece() -> bool:  # three of a second each, and a last one
+        nonlocal now
+        now += 1.0
+        return pieces.pop()
+
+    monkeypatch.setattr("napari_xce.engine.worker.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(session.live, "train_some", piece)
+    monkeypatch.setattr(session.live, "train_step", lambda: 0.5)
+    worker.work()
+    _work_until(worker, lambda: worker.status().steps == 1)
+    assert worker.status().steps_per_second == pytest.approx(0.25)
 
 
 def test_click_repaints_before_thresholds_are_calibrated(

@@ -21,6 +21,7 @@ from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
 from napari_xce.viewer.annotation_layer import AnnotationLayer
 from napari_xce.viewer.area_layer import AreaLayer
+from napari_xce.viewer.compat import find_view_by_drawing, find_view_without_drawing
 from napari_xce.viewer.corrections import Corrections
 from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.frame import keep_selection, place, placement
@@ -69,6 +70,8 @@ class Binding:
     slide_layer : napari.layers.Image
         The layer that shows it.
     hooks : Hooks
+    wake : callable
+        Called when there should be a tick soon: the view moved.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Binding:
         slide_id: str,
         slide_layer: Image,
         hooks: Hooks,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.viewer = viewer
         self.session = session
@@ -91,8 +95,9 @@ class Binding:
         self._seen_revision = session.store.revision
         self._current_id = 0  # of the class of the next click: it may be renamed, or go
         self._placed: bytes = b""
-        self._view = ViewWatcher(viewer)
+        self._view = ViewWatcher(viewer, wake)
         self._frame = OneFrame(viewer)
+        find_view_without_drawing(viewer)
         self._answers = False  # the engine learns from what is said now
         self._asked: int | None = None  # the revision when something was said, until it is answered
         self._actions = self._key_actions()
@@ -316,6 +321,7 @@ class Binding:
             self.save_view()
         self._frame.draw()
         self._view.close()
+        find_view_by_drawing(self.viewer)
         self.corrections.close()
         self.clicks.close()
         if self.regions is not None:

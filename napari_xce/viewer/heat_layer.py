@@ -47,7 +47,8 @@ class HeatLayer:
         self._slide_layer = slide_layer
         self._factor = factor
         self._dirty: list[Box] = []  # painted and not drawn yet
-        self._refreshed = -np.inf
+        self._since = np.inf  # when the first of them was seen in the view
+        self._view: Box | None = None
         self._pyramid: HeatPyramid | None = None
         self.layer: Image | None = None
         self.shown: tuple[str, str] | None = None  # the class drawn and its colour
@@ -86,7 +87,10 @@ class HeatLayer:
         return not any(meet(box, view) for box in self._dirty)
 
     def tick(self, view: Box | None, now: float, at_once: bool = False) -> None:
-        """Draw what was painted, if it is on screen and a quarter of a second has passed.
+        """Draw what was painted, if it is on screen and has waited for a quarter of a second.
+
+        Tiles follow each other, and without a graphics card a frame for each would hold up those
+        that are to come. What was painted before it came into view is drawn at once.
 
         Parameters
         ----------
@@ -97,12 +101,16 @@ class HeatLayer:
         at_once : bool
             Do not wait: the view has just been painted to the end.
         """
+        at_once |= view != self._view
+        self._view = view
         if view is None or self.layer is None or not self.layer.visible or self.is_drawn(view):
+            self._since = np.inf
             return
-        if not at_once and now - self._refreshed < REFRESH_SECONDS:
+        self._since = min(self._since, now)
+        if not at_once and now - self._since < REFRESH_SECONDS:
             return
         self._dirty = [box for box in self._dirty if not meet(box, view)]
-        self._refreshed = now
+        self._since = np.inf
         self.layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def close(self) -> None:

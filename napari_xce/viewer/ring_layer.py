@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_xce.predictions.detections import Detections
+from napari_xce.viewer.compat import one_update
 from napari_xce.viewer.frame import keep_selection, mark, placement, role_of
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ class RingLayer:
             return
         layer = self._layer()
         cells = cells[:MOST_RINGS]
-        layer.selected_data = set()
-        layer.data = cells.points
-        if len(cells):
-            layer.border_color = look.color
-            layer.border_width = look.thickness
-            diameters = np.nan_to_num(cells.diameters, nan=self._diameter_px)
-            layer.size = look.width * np.maximum(diameters, self._diameter_px / 2)
+        with one_update(layer):
+            layer.selected_data = set()
+            layer.data = cells.points
+            if len(cells):
+                layer.border_color = look.color
+                layer.border_width = look.thickness
+                diameters = np.nan_to_num(cells.diameters, nan=self._diameter_px)
+                layer.size = look.width * np.maximum(diameters, self._diameter_px / 2)
         layer.editable = False
         self.drawn = cells
 

@@ -112,10 +112,17 @@ def show_box(viewer: ViewerModel, slide_layer: Layer, box: Box) -> None:
 class ViewWatcher:
     """Notes that the view changed; whoever ticks asks once a tick, so any number of moves count as
     one.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    on_change : callable
+        Called at each change, to be asked soon.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, on_change: Callable[[], None]) -> None:
         self._viewer = viewer
+        self._on_change = on_change
         self._changed = True
         for emitter in self._emitters():
             emitter.connect(self._note)
@@ -136,6 +143,7 @@ class ViewWatcher:
 
     def _note(self, event: Any = None) -> None:
         self._changed = True
+        self._on_change()
 
 
 class MouseWatcher:

@@ -171,6 +171,11 @@ class Annotator:
 
     # ---- inside
 
+    def _wake(self) -> None:
+        """Ask for a tick soon."""
+        if self.wake is not None:
+            self.wake()
+
     def _adopt(self, session: Session) -> None:
         self.session = session
         self.engine = Engine(session, self.wake)
@@ -201,7 +206,9 @@ class Annotator:
         if self.session.slides[slide_id].mpp is None and record.cell_diameter_px is None:
             self.waiting = (slide_id, layer)
             return
-        self.binding = Binding(self.viewer, self.session, self.engine, slide_id, layer, self.hooks)
+        self.binding = Binding(
+            self.viewer, self.session, self.engine, slide_id, layer, self.hooks, self._wake
+        )
         self.binding.restore_view()
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_xce.engine import SuggestionsReady
 from napari_xce.slides.slide import Slide
@@ -54,6 +55,54 @@ def test_long_drag_pans_and_adds_nothing(ready: Any) -> None:
     assert moved > 60
     ready.click((150, 210))  # and clicking goes on
     assert len(ready.session.annotations()) == 1
+
+
+def test_view_under_the_mouse_is_found_without_drawing(
+    ready: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*args: Any) -> None:
+        raise AssertionError("the scene was drawn to find the view")
+
+    monkeypatch.setattr("vispy.scene.canvas.SceneCanvas._render_picking", draw)
+    ready.click((150, 210))
+    assert len(ready.session.annotations()) == 1
+    zoom, spot = ready.viewer.scene.camera.zoom, ready.spot((150, 210))
+    where = QPointF(spot)
+    wheel = QWheelEvent(
+        where,
+        QPointF(ready.canvas.mapToGlobal(spot)),
+        QPoint(0, 0),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(ready.canvas, wheel)
+    ready.qtbot.wait(30)
+    assert ready.viewer.scene.camera.zoom > zoom
+    ready.drag(spot, 100, steps=10)  # and it pans
+    assert len(ready.session.annotations()) == 1
+
+
+def test_grid_of_views_is_still_told_apart_by_napari(ready: Any) -> None:
+    scene = ready.viewer.window._qt_viewer.canvas._scene_canvas
+    ready.viewer.canvas.grid.enabled = True
+    ready.settle()
+    height, width = ready.viewer.canvas.size
+    places = [(width * x, height * y) for x in (0.2, 0.8) for y in (0.2, 0.8)]
+    found = [scene.visual_at(place) for place in places]
+    assert len(set(found)) > 1
+    assert found == [type(scene).visual_at(scene, place) for place in places]
+    ready.dock.annotator.release_slide()
+    assert "visual_at" not in vars(scene)  # the workaround went with the slide
+
+
+def test_engine_hears_of_a_moved_view_before_the_next_tick(ready: Any) -> None:
+    ready.dock._timer.stop()
+    ready.engine.told.clear()
+    ready.viewer.scene.camera.center = (0, 150, 200)
+    ready.qtbot.waitUntil(lambda: ready.engine.times("set_viewport") == 1)
 
 
 def test_napari_alone_loses_a_click_that_wanders(ready: Any) -> None:

@@ -69,6 +69,25 @@ def test_layer_is_refreshed_four_times_a_second_at_most(
     assert np.diff(refreshed).min() >= REFRESH_SECONDS - 1e-9
 
 
+def test_tiles_that_follow_each_other_are_drawn_together(
+    heat: HeatLayer, pyramid: HeatPyramid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heat.show(pyramid, "tumour", "#56b4e9")
+    heat.tick(VIEW, 1.0)
+    refreshed: list[str] = []
+    monkeypatch.setattr(Image, "refresh", lambda self, **_: refreshed.append("!"))
+    heat.painted((0, 0, 80, 80))
+    heat.tick(VIEW, 5.0)
+    heat.painted((80, 0, 160, 80))
+    heat.tick(VIEW, 5.0 + REFRESH_SECONDS / 2)
+    assert not refreshed
+    heat.tick(VIEW, 5.0 + REFRESH_SECONDS)
+    assert len(refreshed) == 1
+    heat.painted((160, 0, 240, 80))
+    heat.tick(VIEW, 5.5, at_once=True)  # the last tile of the view
+    assert len(refreshed) == 2
+
+
 def test_nothing_is_refreshed_out_of_view_or_hidden(
     heat: HeatLayer, pyramid: HeatPyramid, monkeypatch: pytest.MonkeyPatch
 ) -> None:

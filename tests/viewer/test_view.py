@@ -54,16 +54,19 @@ def test_flying_keeps_a_zoom_that_serves(viewer: ViewerModel, slide_layer: Image
 
 
 def test_watcher_says_once_that_the_view_moved(viewer: ViewerModel, slide_layer: Image) -> None:
-    watcher = ViewWatcher(viewer)
+    told: list[str] = []
+    watcher = ViewWatcher(viewer, lambda: told.append("!"))
     assert [watcher.take(), watcher.take()] == [True, False]  # the first view counts
     viewer.scene.camera.zoom *= 2
     viewer.scene.camera.center = (0, 9, 9)
     assert [watcher.take(), watcher.take()] == [True, False]
     viewer.canvas.size = (300, 300)
     assert watcher.take()
+    assert len(told) == 3  # at once, each of them
     watcher.close()
     viewer.scene.camera.zoom *= 2
     assert not watcher.take()
+    assert len(told) == 3
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ rests until something changes. Only the engine's thread calls the worker; tests 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,7 +46,7 @@ from napari_xce.errors import XceError
 from napari_xce.learning.devices import load_optimizer
 from napari_xce.learning.memory import TileKey
 from napari_xce.predictions.detections import Box
-from napari_xce.predictions.scheduler import next_tile
+from napari_xce.predictions.scheduler import next_tiles
 from napari_xce.predictions.slide_predictions import SlidePredictions
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session import Session
@@ -59,6 +60,8 @@ SAVE_SECONDS = 60.0
 TURN = 4
 #: Tiles on a side of the view that are painted: far out the view's middle, not half a slide.
 MOST_TILES = 64
+#: Tiles of the view that are looked at at once, a core for each.
+AT_ONCE = os.cpu_count() or 1
 #: Seconds that fine-tuning waits for painting, before it gets a turn in between.
 PATIENCE = 0.25
 NOTHING_MORE = "nothing more to gain from these clicks"
@@ -389,8 +392,8 @@ class Worker:
     # ---- painting
 
     def _paint_view(self) -> bool:
-        """Predict one tile of the view."""
-        self._view_is_due = self._paint(around=False)
+        """Predict the next tiles of the view, one for each core."""
+        self._view_is_due = self._paint(AT_ONCE, around=False)
         return self._view_is_due
 
     def _recall_heat(self) -> bool:
@@ -407,9 +410,9 @@ class Worker:
 
     def _paint_around(self) -> bool:
         """Predict one tile next to the view."""
-        return self._paint(around=True)
+        return self._paint(1, around=True)
 
-    def _paint(self, around: bool) -> bool:
+    def _paint(self, most: int, around: bool) -> bool:
         view = self._view_predictions()
         if view is None:
             return False
@@ -422,10 +425,12 @@ class Worker:
                 revisions[broken] = revision
         tissue = self._session.tissue(slide_id) if around else None
         focus = self._focus[1] if self._focus is not None and self._focus[0] == slide_id else None
-        tile = next_tile(box, predictions.grid, revisions, revision, tissue, focus)
-        if tile is None or not (around or tile in predictions.grid.tiles_in(box)):
+        tiles = next_tiles(box, predictions.grid, revisions, revision, tissue, focus, most)
+        if not tiles or not (around or tiles[0] in predictions.grid.tiles_in(box)):
             return False
-        self._predict(slide_id, tile)
+        self._guarded(lambda: self._session.look_ahead(slide_id, tiles))
+        for tile in tiles:
+            self._predict(slide_id, tile)
         return True
 
     def _view_predictions(self) -> tuple[str, Box, SlidePredictions] | None:

@@ -8,7 +8,9 @@ Owned by one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_xce.budget import Held, bytes_for
-from napari_xce.learning.devices import Device
+from napari_xce.errors import SlideError
+from napari_xce.learning.devices import Device, compute_alone
 from napari_xce.learning.heads import REFERENCE_DIAMETER
 from napari_xce.learning.inference import Inference
 from napari_xce.learning.memory import Observation
@@ -132,12 +135,37 @@ class Predictor:
         key = (work.id, tile)
         with_mask = model.head == "unet"
         seen = self.seen.get(key)
-        if seen is not None and (seen.nucleus is not None or not with_mask):
+        if _has(seen, with_mask):
             return seen
         pixels = work.read(*work.grid.window(tile).read)
         looked = self.look_at(model, work, pixels[None], with_mask)[0]
         self.seen.put(key, looked, _size(looked))
         return looked
+
+    def look_ahead(self, model: CellModel, work: SlideAtWork, tiles: Sequence[Tile]) -> None:
+        """Look at tiles that `look` is about to be asked for, each in a thread that computes alone.
+
+        One that cannot be read is left for `look` to say so. A GPU is as fast with one at a time.
+        """
+        if self.device.name != "cpu":
+            return
+        with_mask = model.head == "unet"
+        new = [tile for tile in tiles if not _has(self.seen.get((work.id, tile)), with_mask)]
+        if len(new) < 2:
+            return
+        self.get_ready(model)
+
+        def look(tile: Tile) -> Tiles | None:
+            try:
+                pixels = work.read(*work.grid.window(tile).read)
+            except SlideError:
+                return None
+            return self.look_at(model, work, pixels[None], with_mask)[0]
+
+        with ThreadPoolExecutor(len(new), "xce-look", initializer=compute_alone) as crew:
+            for tile, looked in zip(new, crew.map(look, new), strict=True):
+                if looked is not None:
+                    self.seen.put((work.id, tile), looked, _size(looked))
 
     def observe(self, model: CellModel, work: SlideAtWork, tile: Tile) -> Observation:
         """Return the proposals of a tile's core, and some of its ground, with their vectors."""
@@ -355,6 +383,11 @@ def _to_level0(grid: TileGrid, window: Window, points: NDArray[np.float64]) -> N
 
 def _mean_factor(grid: TileGrid) -> float:
     return float(np.sqrt(grid.factor[0] * grid.factor[1]))
+
+
+def _has(seen: Tiles | None, with_mask: bool) -> TypeGuard[Tiles]:
+    """Tell whether a tile is remembered with all that is wanted of it."""
+    return seen is not None and (seen.nucleus is not None or not with_mask)
 
 
 def _size(looked: Tiles) -> int:

@@ -21,15 +21,16 @@ RING = 1
 _NOT_WANTED = 9  # above every urgency
 
 
-def next_tile(
+def next_tiles(
     view_box: Box | None,
     grid: TileGrid,
     revisions: Mapping[Tile, int],
     revision: int,
     tissue: TissueMask | None = None,
     focus: tuple[float, float] | None = None,
-) -> Tile | None:
-    """Return the tile that should be predicted next.
+    most: int = 1,
+) -> list[Tile]:
+    """Return the tiles that should be predicted next, the nearest first.
 
     Parameters
     ----------
@@ -48,11 +49,14 @@ def next_tile(
     focus : (float, float), optional
         Where the user is busy, (y, x), level-0 pixels; by default, or where it is not in the view,
         the view's centre.
+    most : int
+        How many are wanted.
 
     Returns
     -------
-    (int, int) or None
-        None where all is up to date, or the view does not touch the slide.
+    list of (int, int)
+        Equally urgent ones: fewer than wanted where less urgent ones follow, none where all is up
+        to date or the view does not touch the slide.
 
     Notes
     -----
@@ -63,7 +67,7 @@ def next_tile(
     box = (-0.5, -0.5, height - 0.5, width - 0.5) if view_box is None else view_box
     row0, col0, row1, col1 = grid.tile_range(box)
     if row0 >= row1 or col0 >= col1:
-        return None
+        return []
     rows = np.arange(max(row0 - RING, 0), min(row1 + RING, grid.rows))
     cols = np.arange(max(col0 - RING, 0), min(col1 + RING, grid.cols))
     known = np.array([[revisions.get((r, c), -1) for c in cols.tolist()] for r in rows.tolist()])
@@ -74,11 +78,12 @@ def next_tile(
     wanted = (known != revision) & (is_tissue | (in_view if view_box is not None else False))
     urgency = np.where(wanted, 2 * place + (known >= 0), _NOT_WANTED)
     if urgency.min() == _NOT_WANTED:
-        return None
+        return []
     distance = _distance_squared(grid, rows, cols, _focus_of(box, focus))
-    best = np.argmin(np.where(urgency == urgency.min(), distance, np.inf))
-    row, col = divmod(int(best), len(cols))
-    return int(rows[row]), int(cols[col])
+    wanted = np.flatnonzero(urgency == urgency.min())
+    nearest = wanted[np.argsort(distance.flat[wanted], kind="stable")][:most]
+    places = np.unravel_index(nearest, urgency.shape)
+    return list(zip(rows[places[0]].tolist(), cols[places[1]].tolist(), strict=True))
 
 
 def tissue_tiles(

@@ -23,6 +23,7 @@ from napari_xce.predictions.instances import (
     label_instances,
     mask_box,
 )
+from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.scheduler import tissue_tiles
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session.model import SessionModel
@@ -134,6 +135,18 @@ class SessionPredictions(SessionModel):
                 is_tissue = tissue_tiles(grid, rows, cols, self.tissue(slide))  # (R, C)
                 tiles = [tile for tile in tiles if is_tissue[tile] or tile in spoken_of]
             return tiles
+
+    def look_ahead(self, slide: str, tiles: Sequence[Tile]) -> None:
+        """Look at tiles that are to be predicted next, all at once, so that each is there sooner.
+
+        Raises
+        ------
+        ModelError
+            As for ``predict_tile``. A tile that cannot be read is left to that.
+        """
+        with self.lock:
+            work = SlideAtWork(slide, self.slides[slide], self.predictions[slide].grid)
+            self.live.predictor.look_ahead(self.live.model, work, tiles)
 
     def predict_tile(self, slide: str, tile: Tile) -> None:
         """Predict one tile and publish it: heat first, then the cells."""

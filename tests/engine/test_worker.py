@@ -37,8 +37,11 @@ WHOLE = (0.0, 0.0, 447.0, 1343.0)
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let fine-tuning wait for all painting, so that no test depends on the time."""
+    """Let fine-tuning wait for all painting, so that no test depends on the time; paint tile by
+    tile, so that none depends on the machine's cores.
+    """
     monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", 3600.0)
+    monkeypatch.setattr("napari_xce.engine.worker.AT_ONCE", 1)
 
 
 @pytest.fixture
@@ -61,6 +64,18 @@ def test_learning_goes_before_painting(worker: Worker, told: list[Message], slid
     assert _kinds(told) == [ModelReady]
     worker.work()
     assert _kinds(told) == [ModelReady, Painted]
+
+
+def test_view_is_painted_with_a_tile_for_each_core(
+    worker: Worker, told: list[Message], slide_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_xce.engine.worker.AT_ONCE", 2)
+    worker.obey(SetViewport(slide_id, WHOLE))
+    worker.work()
+    worker.work()
+    assert _kinds(told) == [ModelReady, Painted, Painted]
+    worker.work()
+    assert _kinds(told)[3:] == [Painted]  # of three tiles
 
 
 def test_requests_go_before_painting(worker: Worker, told: list[Message], slide_id: str) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from napari_xce.errors import SlideError
 from napari_xce.learning.heads import CELL_SIZE
 from napari_xce.predictions.detections import Detections
-from napari_xce.predictions.predictor import Predictor
+from napari_xce.predictions.predictor import Predictor, SlideAtWork
 from napari_xce.slides.synthetic import SyntheticSlide
 
 from .conftest import PINK, at_work, draw_nuclei
@@ -139,6 +140,46 @@ def test_prediction_is_the_same_from_remembered_features(nuclei_model, cpu, call
         np.testing.assert_array_equal(other.heat["nucleus"], first.heat["nucleus"])
         np.testing.assert_array_equal(other.detections.points, first.detections.points)
         np.testing.assert_array_equal(other.detections.scores, first.detections.scores)
+
+
+@pytest.mark.parametrize("head", ["yollo", "unet"])
+def test_tiles_looked_at_ahead_are_predicted_as_alone(nuclei_model, cpu, calls, head):
+    nuclei_model.head = head
+    work = at_work(draw_nuclei((300, 150), NUCLEI_UM), core=64)
+    predictor, alone = Predictor(cpu), Predictor(cpu)
+    ahead = [(0, 0), (1, 0), (2, 1)]
+    predictor.look_ahead(nuclei_model, work, ahead)
+    predictor.look_ahead(nuclei_model, work, ahead)
+    assert len(calls) == 3
+    found = {tile: predictor.predict(nuclei_model, work, tile, 1) for tile in ahead}
+    assert len(calls) == 3
+    for tile, prediction in found.items():
+        expected = alone.predict(nuclei_model, work, tile, 1)
+        heat = prediction.heat["nucleus"].astype(int) - expected.heat["nucleus"]
+        assert np.abs(heat).max() <= 1
+        np.testing.assert_allclose(
+            prediction.detections.points, expected.detections.points, atol=0.1
+        )
+
+
+def test_tile_that_cannot_be_read_is_left_to_whoever_asks_for_it(
+    nuclei_model, cpu, calls, monkeypatch
+):
+    work = at_work(np.full((300, 64, 3), 255, np.uint8), core=64)
+    read = SlideAtWork.read
+
+    def read_or_fail(self, y, *place):
+        if y > 0:  # of all but the first tile
+            raise SlideError("The slide cannot be read there.")
+        return read(self, y, *place)
+
+    monkeypatch.setattr(SlideAtWork, "read", read_or_fail)
+    predictor = Predictor(cpu)
+    predictor.look_ahead(nuclei_model, work, [(0, 0), (4, 0)])
+    predictor.look(nuclei_model, work, (0, 0))
+    assert len(calls) == 1
+    with pytest.raises(SlideError):
+        predictor.look(nuclei_model, work, (4, 0))
 
 
 def test_features_without_a_mask_do_not_spoil_the_other_head(nuclei_model, cpu):

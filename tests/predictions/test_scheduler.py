@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_xce.predictions.scheduler import next_tile
+from napari_xce.predictions.scheduler import next_tiles
 from napari_xce.predictions.tiles import TileGrid
 from napari_xce.slides.tissue import TissueMask
 
@@ -22,7 +22,8 @@ def box_of(row0, col0, row1, col1, grid=GRID):
 def order_of(view, grid=GRID, revisions=None, revision=1, tissue=None):
     """All tiles that are predicted, in order, until there is nothing left."""
     revisions, order = dict(revisions or {}), []
-    while (tile := next_tile(view, grid, revisions, revision, tissue)) is not None:
+    while tiles := next_tiles(view, grid, revisions, revision, tissue):
+        (tile,) = tiles
         assert tile not in order
         order.append(tile)
         revisions[tile] = revision
@@ -66,13 +67,21 @@ def test_stale_in_view_comes_before_unpredicted_in_the_ring():
     assert set(order_of(box_of(3, 3, 6, 6), revisions=inside)[:9]) == set(inside)
 
 
+def test_several_are_the_nearest_and_equally_urgent():
+    view = box_of(3, 3, 6, 6)
+    inside = {(r, c): 0 for r in range(3, 6) for c in range(3, 6)}
+    painted = inside | {(3, 3): 1, (4, 4): 1}  # by the present model
+    assert next_tiles(view, GRID, painted, 1, most=3) == [(3, 4), (4, 3), (4, 5)]
+    assert len(next_tiles(view, GRID, painted, 1, most=50)) == 7  # of the ring around it none
+
+
 def test_tile_of_a_withdrawn_newer_revision_is_stale():
-    assert next_tile(box_of(4, 4, 5, 5), GRID, {(4, 4): 7}, 6) == (4, 4)
+    assert next_tiles(box_of(4, 4, 5, 5), GRID, {(4, 4): 7}, 6) == [(4, 4)]
 
 
 def test_nothing_is_left_when_all_is_up_to_date():
     everything = {(r, c): 3 for r in range(9) for c in range(9)}
-    assert next_tile(box_of(3, 3, 6, 6), GRID, everything, 3) is None
+    assert next_tiles(box_of(3, 3, 6, 6), GRID, everything, 3) == []
 
 
 def test_view_at_the_corner_keeps_to_the_slide():
@@ -83,7 +92,7 @@ def test_view_at_the_corner_keeps_to_the_slide():
 
 @pytest.mark.parametrize("view", [(2000, 0, 3000, 100), (-90, -90, -10, -10), (5, 5, 5, 5)])
 def test_view_off_the_slide_asks_for_nothing(view):
-    assert next_tile(view, GRID, {}, 1) is None
+    assert next_tiles(view, GRID, {}, 1) == []
 
 
 def test_without_a_view_the_whole_slide_is_asked_for():
@@ -133,8 +142,8 @@ def test_huge_slide_is_answered_from_the_view_alone():
     painted = Counting({(r, c): 1 for r in range(300) for c in range(300)})
     painted.update({(150, 150): 0})
     view = box_of(145, 145, 155, 155, grid)
-    assert next_tile(view, grid, painted, 1) == (150, 150)
+    assert next_tiles(view, grid, painted, 1) == [(150, 150)]
     assert Counting.asked <= 12 * 12
     begin = time.perf_counter()
-    next_tile((0, 0, 268_800, 268_800), grid, dict(painted), 1)
+    next_tiles((0, 0, 268_800, 268_800), grid, dict(painted), 1)
     assert time.perf_counter() - begin < 2

@@ -14,7 +14,6 @@ from torch import nn
 
 from napari_xce.evaluation.instances import instance_score
 from napari_xce.evaluation.thresholds import F1Curve, best_threshold, f1_curve
-from napari_xce.learning.calibration import SHARE_OF_MEDIAN
 from napari_xce.learning.devices import Device
 from napari_xce.learning.peaks import suppress_neighbours
 from napari_xce.predictions.predictor import SAME_CELL
@@ -144,15 +143,14 @@ def calibrated_threshold(
     -----
     If annotated cells are a fair sample, what a network learns that takes the unannotated for
     background is c p, with c its mean answer at cells and p the probability asked for; p = 1/2 is
-    at c / 2 (Elkan, Noto, KDD 2008, section 2). The median stands for the mean, as in
-    `napari_xce.learning.calibration`.
+    at c / 2 (Elkan, Noto, KDD 2008, section 2). The median stands for the mean.
     """
     scores = []
     for p, left_out in zip(maps, points, strict=True):
         at = np.floor((left_out + 0.5) / reading.stride).astype(int)
         at = np.clip(at, 0, np.array(p.shape) - 1)
         scores.append(reading.surest(p)[tuple(at.T)])
-    return SHARE_OF_MEDIAN * float(np.median(np.concatenate(scores)))
+    return float(np.median(np.concatenate(scores))) / 2
 
 
 def score_points(

@@ -20,7 +20,7 @@ from napari_xce.learning.memory import Rows
 
 #: Share of the median left-out score from which a cell counts; of a single click, which cannot be
 #: left out, the share of its own score.
-SHARE_OF_MEDIAN, SHARE_OF_OWN = 0.5, 0.3
+SHARE_OF_MEDIAN, SHARE_OF_OWN = 0.6, 0.2
 #: Where the threshold may lie; the default is that of a class that has not been learnt.
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
 FOLDS = 5
@@ -110,9 +110,7 @@ def calibrate(
     *The unknown.* While classes are still missing, "other" must be learnt from the unknown; when
     the classes cover all there is, the unknown speaks against them wrongly. See ``share_of_none``.
 
-    *Thresholds.* Half the median left-out score, by class; 0.3 of the score of a single click. With
-    one class the geometric mean of this and of the threshold of the highest expected F1
-    (``expected_f1_threshold``).
+    *Thresholds.* 0.6 of the median left-out score, by class; 0.2 of the score of a single click.
     """
     steps = calibrating(rows, n_classes, emphases, ridge, start, places)
     while True:
@@ -146,11 +144,6 @@ def calibrating(
     if weight < 1.0:
         trial = yield from _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
     thresholds = [trial.threshold(label) for label in range(1, n_classes + 1)]
-    unknown = rows.labels == UNANNOTATED
-    if n_classes == 1 and len(trial.clicks) > 1 and unknown.any():
-        p = trial.fit.probabilities(rows.vectors[unknown])[:, 1]
-        expected = expected_f1_threshold(p, rows.objects[unknown], rows.weights[unknown])
-        thresholds = [float(np.clip(np.sqrt(expected * thresholds[0]), LOWEST, HIGHEST))]
     return Calibrated(trial.fit, thresholds, trial.emphasis, trial.unknown)
 
 
@@ -278,45 +271,6 @@ def share_of_none(
     rest = (p_other > 0.5) & (weights > 0)
     of_rest = float(np.average(p_other[rest], weights=weights[rest])) if rest.any() else 1.0
     return float(np.clip((mean - at_clicks) / max(of_rest - at_clicks, 0.05), 0.0, 1.0))
-
-
-def expected_f1_threshold(
-    p: NDArray[np.float64], objects: NDArray[np.float64], weights: NDArray[np.float64]
-) -> float:
-    """Return the score from which on the expected F1 over unannotated cells is highest.
-
-    Parameters
-    ----------
-    p : ndarray, float64, shape (N,)
-        Probability of the class, of a fit in which class and rest weigh the same.
-    objects : ndarray, float64, shape (N,)
-        Probability that each is a cell; the score is the product of both.
-    weights : ndarray, float64, shape (N,)
-        How much each counts.
-
-    Returns
-    -------
-    float
-        A score, in [0.1, 0.6].
-
-    Notes
-    -----
-    The prior of the class among the unknown is found by expectation maximisation (Saerens, Latinne,
-    Decaestecker, Neural Computation 14:21-41, 2002), which turns p into posteriors q. Calling the n
-    highest gives an expected F1 of about 2 sum(q of these) / (n + sum(q)) (Lipton, Elkan,
-    Naryanaswamy, ECML 2014).
-    """
-    prior = 0.5
-    for _ in range(50):
-        q = p * prior / np.maximum(p * prior + (1 - p) * (1 - prior), 1e-12)
-        new = float(np.average(q, weights=weights)) if weights.sum() > 0 else prior
-        if abs(new - prior) < 1e-4:
-            break
-        prior = new
-    score, right = p * objects, q * objects * weights
-    order = np.argsort(-score, kind="stable")
-    f1 = 2 * np.cumsum(right[order]) / (np.cumsum(weights[order]) + right.sum() + 1e-12)
-    return float(np.clip(score[order][np.argmax(f1)], LOWEST, HIGHEST))
 
 
 def threshold_of(scores: NDArray[np.float64]) -> float:

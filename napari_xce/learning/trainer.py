@@ -34,6 +34,8 @@ LEAST_HELD_OUT = 5
 #: longer it goes on with the same few clicks, the more it learns them by heart.
 MOST_FAILURES = 2
 
+Ranks = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class CropExample:
@@ -64,32 +66,11 @@ class CropExample:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """How a model answers at held-out clicks.
-
-    Attributes
-    ----------
-    ranks : ndarray, float64, shape (N,)
-        Share of the grid cells of its crop, unannotated or background, that score lower, 0..1.
-    scores : ndarray, float64, shape (N,)
-        Score of the click's class there, 0..1.
-    labels : ndarray, int64, shape (N,)
-        k + 1 = class k.
-    """
-
-    ranks: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """A copy beside the model it came from: whether it is better, why, and how both were judged."""
+    """A copy beside the model it came from: whether it is better, and why."""
 
     better: bool
     words: str
-    copy: Judgement
-    model: Judgement
 
 
 class Trainer:
@@ -118,7 +99,7 @@ class Trainer:
         self._failures = 0
         self._picked: list[int] = []  # crops left of the step that was begun
         self._losses: list[float] = []  # of its other crops
-        self._judged: dict[tuple[bool, int], Judgement] = {}  # by (copy or not, crop), as they are
+        self._judged: dict[tuple[bool, int], Ranks] = {}  # by (copy or not, crop), as they are
         self._rng = np.random.default_rng(seed)
         self._targets = [self._target(crop) for crop in crops]
         self._loss = ExclusiveCrossEntropy(alpha=0.5)
@@ -211,8 +192,8 @@ class Trainer:
         tiles = model(pixels, with_mask=segment)
         return model.pixel_logits(tiles) if segment else model.grid_logits(tiles)
 
-    def judge(self, model: CellModel) -> Judgement:
-        """Look how a model answers at the held-out clicks.
+    def judge(self, model: CellModel) -> Ranks:
+        """Look how a model ranks the held-out clicks.
 
         Parameters
         ----------
@@ -221,8 +202,9 @@ class Trainer:
 
         Returns
         -------
-        Judgement
-            One entry for each held-out click of a class, in a fixed order.
+        ndarray, float64, shape (N,)
+            For each held-out click of a class, in a fixed order, the share of the grid cells of its
+            crop, unannotated or background, that score lower, 0..1.
 
         Notes
         -----
@@ -230,13 +212,7 @@ class Trainer:
         differences count.
         """
         found = [self._judge_crop(model, number) for number in self._judging_crops()]
-        if not found:
-            return Judgement(np.empty(0), np.empty(0), np.empty(0, int))
-        return Judgement(
-            np.concatenate([f.ranks for f in found]),
-            np.concatenate([f.scores for f in found]),
-            np.concatenate([f.labels for f in found]),
-        )
+        return np.concatenate(found) if found else np.empty(0)
 
     def judge_some(self) -> bool:
         """Judge copy and model at one more crop, for `compare` to find; False if none is left."""
@@ -251,7 +227,7 @@ class Trainer:
         """Return the numbers of the crops that have held-out clicks of a class."""
         return [i for i, crop in enumerate(self.crops) if len(_held_out_rows(crop))]
 
-    def _judge_crop(self, model: CellModel, number: int) -> Judgement:
+    def _judge_crop(self, model: CellModel, number: int) -> Ranks:
         """Rank the held-out clicks of one crop; remembered for copy and model until a step."""
         if model is not self.model and model is not self.reference:
             return self._rank(model, self.crops[number])
@@ -261,7 +237,7 @@ class Trainer:
         return self._judged[key]
 
     @torch.no_grad()
-    def _rank(self, model: CellModel, crop: CropExample) -> Judgement:
+    def _rank(self, model: CellModel, crop: CropExample) -> Ranks:
         """Rank the held-out clicks of one crop among its grid cells that are no click."""
         rows = _held_out_rows(crop)
         with self.device.autocast():
@@ -276,7 +252,7 @@ class Trainer:
         labels = crop.said.labels[rows]
         scores = near[labels, y, x]
         ranks = [(near[k][rest] < score).mean() for k, score in zip(labels, scores, strict=True)]
-        return Judgement(np.array(ranks), scores.astype(np.float64), labels)
+        return np.array(ranks)
 
     def compare(self) -> Comparison:
         """Tell whether the copy has become better than the model.
@@ -288,17 +264,17 @@ class Trainer:
         (``docs/method.md``).
         """
         mine, theirs = self.judge(self.model), self.judge(self.reference)
-        count = len(mine.ranks)
+        count = len(mine)
         if count < LEAST_HELD_OUT:
             self._failures += 1
             words = "too few clicks to judge a fine-tuned model"
-            return Comparison(False, words, mine, theirs)
-        gains = mine.ranks - theirs.ranks
+            return Comparison(False, words)
+        gains = mine - theirs
         margin = float(stats.t.ppf(0.975, count - 1)) * gains.std(ddof=1) / np.sqrt(count)
         better = bool(gains.mean() > margin)
         self._failures = MOST_FAILURES if better else self._failures + 1
-        words = f"held-out clicks rank {mine.ranks.mean():.3f} against {theirs.ranks.mean():.3f}"
-        return Comparison(better, words, mine, theirs)
+        words = f"held-out clicks rank {mine.mean():.3f} against {theirs.mean():.3f}"
+        return Comparison(better, words)
 
 
 def _held_out_rows(crop: CropExample) -> NDArray[np.int64]:

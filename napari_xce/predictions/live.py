@@ -25,8 +25,6 @@ from torch import Tensor
 from napari_xce.annotations.records import REGION, Annotations
 from napari_xce.learning.appearance import APPEARANCE_SIZE
 from napari_xce.learning.calibration import (
-    DEFAULT,
-    HIGHEST,
     LOWEST,
     Calibrated,
     calibrate,
@@ -38,17 +36,19 @@ from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFE
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
 from napari_xce.learning.model import CellModel, Head, Kind
 from napari_xce.learning.reclassing import with_classes
-from napari_xce.learning.trainer import CropExample, Judgement, Trainer
+from napari_xce.learning.trainer import CropExample, Trainer
 from napari_xce.predictions.block_reader import Batch, BlockReader
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
-from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction
+from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction, grid_scores
 from napari_xce.predictions.tiles import Tile
 
 log = logging.getLogger(__name__)
 
 #: Steps after which a fine-tuned copy is judged.
 STEPS_PER_TRIAL = 120
+#: Tiles looked at last, on which a promoted copy is to call as much as the model before it.
+TILES_COMPARED = 8
 #: Tiles of a reviewed region that are looked at; their negatives are plenty.
 MOST_REGION_TILES = 32
 #: Places looked at around each click.
@@ -447,13 +447,14 @@ class LiveModel:
         assert self._trainer is not None
         found = self._trainer.compare()
         if found.better:
-            before = dict(self.thresholds)
-            self._move_thresholds(found.model, found.copy)
+            tiles = list(self.predictor.seen)[-TILES_COMPARED:]
+            before = self._scores_on(tiles)
             trained = self._trainer.model.requires_grad_(False)
             trained.layers = copy.deepcopy(self.model.layers)  # they know the held-out clicks too
-            self.former = Former(self.model, before)
+            self.former = Former(self.model, self.thresholds)
             self.model = self._to_device(trained)
             self.predictor.forget()
+            self._move_thresholds(before, self._scores_on(tiles))
             self._forget()
             self._calibrations.clear()  # what they fit to has changed
             self.revision += 1
@@ -461,13 +462,24 @@ class LiveModel:
         log.info("fine-tuned copy %s: %s", said, found.words)
         return Trial(found.better, found.words)
 
-    def _move_thresholds(self, before: Judgement, after: Judgement) -> None:
-        """Let thresholds move as the scores of held-out clicks do."""
-        for k in np.unique(after.labels):
-            name, mine = self.model.classes[k - 1], after.labels == k
-            then, now = np.median(before.scores[mine]), np.median(after.scores[mine])
-            moved = self.thresholds.get(name, DEFAULT) * now / max(then, 1e-3)
-            self.thresholds = {**self.thresholds, name: float(np.clip(moved, LOWEST, HIGHEST))}
+    def _scores_on(self, tiles: list[TileKey]) -> NDArray[np.float64]:
+        """Return the score of each class at the places of some tiles, shape (C, N)."""
+        parts = [np.empty((len(self.model.classes), 0))]
+        for slide, tile in tiles:
+            looked = self.predictor.look(self.model, self._slides[slide], tile)
+            parts.append(grid_scores(self.model, looked).flatten(1).cpu().numpy())
+        return np.concatenate(parts, 1)
+
+    def _move_thresholds(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
+        """Let as many places count under the new scores of the same places as under the old."""
+        if not before.shape[1]:
+            return
+        moved = dict(self.thresholds)
+        for name, then, now in zip(self.model.classes, before, after, strict=True):
+            if name in moved:
+                share = float((then < moved[name]).mean())
+                moved[name] = max(float(np.quantile(now, share, method="higher")), LOWEST)
+        self.thresholds = moved
 
     def undo_promotion(self) -> bool:
         """Answer with the model before the last promotion again; False where there is none.

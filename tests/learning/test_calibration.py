@@ -9,7 +9,6 @@ from napari_xce.learning.calibration import (
     LOWEST,
     SHARE_OF_OWN,
     calibrate,
-    expected_f1_threshold,
     share_of_none,
     threshold_of,
 )
@@ -67,16 +66,11 @@ def test_clicks_on_doubtful_objects_get_a_lower_threshold():
     assert doubtful < sure
 
 
-def test_threshold_is_half_the_median_left_out_score():
-    assert threshold_of(np.array([0.2, 0.9, 0.6])) == pytest.approx(0.3)
+def test_threshold_is_a_share_of_the_median_left_out_score():
+    assert threshold_of(np.array([0.2, 0.9, 0.6])) == pytest.approx(0.36)
     assert threshold_of(np.array([])) == DEFAULT
     assert threshold_of(np.array([0.01])) == LOWEST
     assert threshold_of(np.array([1.0, 1.4])) == HIGHEST
-
-
-def test_threshold_of_the_highest_expected_f1_parts_sure_from_unlikely():
-    p = np.repeat([0.99, 0.01], [20, 80])
-    assert 0.01 < expected_f1_threshold(p, np.ones(100), np.ones(100)) <= 0.6
 
 
 def test_share_of_none_is_worked_by_hand():

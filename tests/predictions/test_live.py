@@ -5,12 +5,13 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import pytest
+import torch
 from scipy.spatial import cKDTree
 
 from napari_xce.evaluation import score_detections
 from napari_xce.learning.calibration import HIGHEST, LOWEST
 from napari_xce.learning.datasets import read_cbc_boxes
-from napari_xce.learning.trainer import MOST_FAILURES, Comparison, Judgement, Trainer
+from napari_xce.learning.trainer import MOST_FAILURES, Comparison, Trainer
 from napari_xce.predictions import crops as crops_module
 from napari_xce.predictions import live as live_module
 from napari_xce.predictions.crops import cut_crops
@@ -242,19 +243,27 @@ def test_fine_tuning_is_judged_after_so_many_steps(live, monkeypatch):
 
 
 def compared(better):
-    """Return a comparison in which scores of held-out clicks double."""
-    labels = np.array([1, 1, 1, 2, 2, 2])
-    before, after = (Judgement(np.full(6, 0.5), np.full(6, p), labels) for p in (0.3, 0.6))
-    return Comparison(better, "so it is", after, before)
+    return Comparison(better, "so it is")
 
 
-def test_thresholds_move_with_the_scores_of_held_out_clicks(live, monkeypatch):
+def test_promoted_copy_calls_as_much_as_the_model_before(live, monkeypatch):
+    """However sure of itself the copy is: a promotion changes which cells count, not how many."""
     teach(live, many_clicks())
+    before, thresholds = predict_all(live).above(live.thresholds), live.thresholds
     live.train_step()
-    live.thresholds = {"blue": 0.2, "brown": 0.5}
+    with torch.no_grad():
+        live._trainer.model.yollo.body[-1].bias.copy_(torch.tensor([0.0, -6.0, -6.0]))
     monkeypatch.setattr(Trainer, "compare", lambda *_: compared(True))
     live.try_promotion()
-    assert live.thresholds == {"blue": pytest.approx(0.4), "brown": HIGHEST}
+    assert all(live.thresholds[name] < thresholds[name] for name in ("blue", "brown"))
+    found = predict_all(live)
+    for name in ("blue", "brown"):
+        then, now, unmoved = (
+            int((cells.labels == name).sum())
+            for cells in (before, found.above(live.thresholds), found.above(thresholds))
+        )
+        assert unmoved < then / 2
+        assert now == pytest.approx(then, rel=0.1)
 
 
 def test_promotion_answers_with_the_copy_and_looks_anew(live, monkeypatch):
@@ -337,8 +346,7 @@ def test_copy_that_is_not_better_changes_nothing(live, monkeypatch):
 
 def test_training_rests_when_trial_after_trial_fails(live, monkeypatch):
     monkeypatch.setattr(live_module, "STEPS_PER_TRIAL", 1)
-    same = Judgement(np.full(9, 0.5), np.full(9, 0.5), np.ones(9, int))
-    monkeypatch.setattr(Trainer, "judge", lambda *_: same)
+    monkeypatch.setattr(Trainer, "judge", lambda *_: np.full(9, 0.5))
     teach(live, many_clicks())
     for _ in range(MOST_FAILURES):
         assert live.train_step() is not None

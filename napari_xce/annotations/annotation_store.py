@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from napari_xce.annotations import rows as annotation_rows
 from napari_xce.annotations.classes import all_classes, find_class
 from napari_xce.annotations.database import Database
-from napari_xce.annotations.images import Row
+from napari_xce.annotations.images import EVERY_ID, Row, Runs
 from napari_xce.annotations.journal import Change, JournalledStore, counted
 from napari_xce.annotations.records import (
     BACKGROUND,
@@ -34,6 +34,8 @@ from napari_xce.annotations.shapes import (
 from napari_xce.annotations.slides import find_slide, refuse_outside, slide_id
 from napari_xce.errors import SessionError
 
+_MOST_RUNS = 100  # of ids that are read anew one by one
+
 
 class AnnotationStore(JournalledStore):
     """The part of the store that keeps annotations. Coordinates: level-0 pixels, (y, x)."""
@@ -41,6 +43,7 @@ class AnnotationStore(JournalledStore):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._snapshots: dict[str | None, tuple[int, Annotations]] = {}
+        self._journal.heed(self._renew)
 
     def add_points(
         self, slide: str, class_name: str, points: ArrayLike, provenance: str = HUMAN
@@ -263,16 +266,31 @@ class AnnotationStore(JournalledStore):
         -----
         The arrays are read-only; until something changes, the same object is returned.
         """
+        settled = not self._journal.is_open
+        kept = self._snapshots.get(slide)
+        if settled and kept is not None and self._is_current(kept[0]):
+            return kept[1]  # without waiting for another thread that writes
         with self._database.reading() as connection:
-            revision, snapshot = self._snapshots.get(slide, (-1, None))
-            settled = not self._journal.is_open
-            if settled and snapshot is not None and revision == self._journal.revision:
-                return snapshot
             revision = self._journal.revision
             made = _standing(connection, slide)
         if settled:
             self._snapshots[slide] = (revision, made)
         return made
+
+    def _renew(self, entry: int, touched: dict[str, Runs]) -> None:
+        """Bring what was read up to date with an entry, reading only what it touched."""
+        runs = touched.get("annotations", [])
+        for slide, (_, kept) in list(self._snapshots.items()):
+            try:
+                with self._database.reading() as connection:
+                    if "classes" in touched or len(runs) > _MOST_RUNS:
+                        made = _standing(connection, slide)
+                    else:
+                        fresh = [_standing(connection, slide, run) for run in runs]
+                        made = annotation_rows.replace_runs(kept, runs, fresh)
+                self._snapshots[slide] = (entry, made)
+            except SessionError:  # what was written stands; whoever reads it next is told
+                del self._snapshots[slide]
 
     def annotations_at(self, revision: int, slide: str | None = None) -> Annotations:
         """Return what stood after an entry of the journal (its id), on one slide or on all.
@@ -286,11 +304,13 @@ class AnnotationStore(JournalledStore):
             return _standing(connection, slide)
 
 
-def _standing(connection: sqlite3.Connection, slide: str | None) -> Annotations:
-    """Return what the tables hold, on one slide or on all."""
+def _standing(
+    connection: sqlite3.Connection, slide: str | None, run: tuple[int, int] = EVERY_ID
+) -> Annotations:
+    """Return what the tables hold, on one slide or on all, of a run of ids."""
     number = None if slide is None else find_slide(connection, slide)[0]
     names = {found.id: found.name for found in all_classes(connection)}
-    rows = annotation_rows.select_rows(connection, number)
+    rows = annotation_rows.select_rows(connection, number, run)
     try:
         return annotation_rows.arrays_of_rows(rows, names)
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from napari_xce.annotations.database import Database
 from napari_xce.annotations.journal import Change, JournalledStore, counted
 from napari_xce.annotations.records import BACKGROUND, CellClass
 from napari_xce.errors import SessionError
@@ -25,10 +26,21 @@ _GOLDEN_RATIO = 0.618034  # as a step in hue it never comes back to where it was
 class ClassStore(JournalledStore):
     """The part of the store that keeps classes."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._kept: tuple[int, list[CellClass]] = (-1, [])
+
     def classes(self) -> list[CellClass]:
         """Return the classes in the order of creation, background first."""
+        settled = not self._journal.is_open
+        revision, kept = self._kept
+        if settled and self._is_current(revision):
+            return list(kept)  # without waiting for another thread that writes
         with self._database.reading() as connection:
-            return all_classes(connection)
+            found = all_classes(connection)
+            if settled:
+                self._kept = (self._journal.revision, found)
+            return list(found)
 
     def add_class(self, name: str, color: str | None = None, key: str | None = None) -> CellClass:
         """Add a class; without a colour or digit key it gets the next free one.

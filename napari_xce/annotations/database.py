@@ -121,6 +121,11 @@ class Database:
             session_lock.release()
             raise
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._connection is None
+
     def close(self) -> None:
         """Close the file and let others open it; a second call does nothing."""
         with self.lock:

@@ -26,7 +26,8 @@ COLUMNS = {
         "set_aside",
     ),
 }
-_ALL = (0, (1 << 63) - 1)
+_AT_ONCE = 2_000  # rows encoded in one go
+EVERY_ID = (0, (1 << 63) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def take_all(connection: sqlite3.Connection) -> dict[str, Image]:
     for table in COLUMNS:
         described = connection.execute(f"PRAGMA table_info({table})")
         columns = tuple(str(column[1]) for column in described)
-        images[table] = take(connection, table, [_ALL], columns)
+        images[table] = take(connection, table, [EVERY_ID], columns)
     return images
 
 
@@ -81,13 +82,25 @@ def runs_of(ids: Iterable[int]) -> Runs:
 
 def to_json(images: Mapping[str, Image]) -> str:
     """Return images as the text that the journal keeps."""
-    return json.dumps(
-        {
-            table: {"ids": image.runs, "columns": image.columns, "rows": image.rows}
-            for table, image in images.items()
-        },
-        default=lambda blob: {"base64": base64.b64encode(blob).decode()},
+    members = (
+        f'{json.dumps(table)}: {{"ids": {json.dumps(image.runs)}, '
+        f'"columns": {json.dumps(image.columns)}, "rows": {_rows_to_json(image.rows)}}}'
+        for table, image in images.items()
     )
+    return f"{{{', '.join(members)}}}"
+
+
+def _rows_to_json(rows: list[Row]) -> str:
+    """Return rows as a list, some at a time: the encoder lets no other thread work meanwhile."""
+    parts = (
+        json.dumps(rows[start : start + _AT_ONCE], default=_blob_to_json)[1:-1]
+        for start in range(0, len(rows), _AT_ONCE)
+    )
+    return f"[{', '.join(parts)}]"
+
+
+def _blob_to_json(blob: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(blob).decode()}
 
 
 def from_json(text: str) -> dict[str, Image]:

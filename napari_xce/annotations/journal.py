@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from threading import get_ident
 
 from napari_xce.annotations.database import Database
 from napari_xce.annotations.images import (
     COLUMNS,
     Image,
     Row,
+    Runs,
     from_json,
     put,
     runs_of,
@@ -89,6 +91,8 @@ class Journal:
         self.revision = 0
         self.replaced: dict[str, list[Row]] = {}
         self._open: Change | None = None  # the action that others are part of
+        self._opener = 0  # the thread that does it
+        self._heed: Callable[[int, dict[str, Runs]], None] = lambda entry, touched: None
         # (action, entry that holds the rows to put back), the latest last
         self._done: list[tuple[int, int]] = []
         self._undone: list[tuple[int, int]] = []
@@ -96,8 +100,8 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
-        """Whether several actions are being made one: what stands may still be taken back."""
-        return self._open is not None
+        """Whether this thread is making one action of several: what it sees may be taken back."""
+        return self._open is not None and self._opener == get_ident()
 
     @property
     def can_undo(self) -> bool:
@@ -129,7 +133,20 @@ class Journal:
                 entry = _append(connection, "do", None, change.words, change.before)
             self._done.append((entry, entry))
             self._undone.clear()
-            self.revision = entry
+            self._advance(entry, change.before)
+
+    def heed(self, hear: Callable[[int, dict[str, Runs]], None]) -> None:
+        """Have an entry's number and the ids it touched, by table, told before `revision` is it.
+
+        It is told on the thread that wrote, which holds the lock, so that what was read can be
+        brought up to date before others know that it is old.
+        """
+        self._heed = hear
+
+    def _advance(self, entry: int, before: dict[str, Image]) -> None:
+        """Make an entry the latest one."""
+        self._heed(entry, {table: image.runs for table, image in before.items()})
+        self.revision = entry
 
     @contextmanager
     def together(self, words: str) -> Iterator[None]:
@@ -138,7 +155,7 @@ class Journal:
         Where the block does nothing, the action is none. Only what can be undone may be done in it.
         """
         with self.action() as change:
-            outer, self._open = self._open, change
+            outer, self._open, self._opener = self._open, change, get_ident()
             try:
                 yield
             finally:
@@ -154,7 +171,7 @@ class Journal:
                 change = Change(connection)
                 yield change
                 entry = _append(connection, "note", None, change.words, change.before)
-            self.revision = entry
+            self._advance(entry, change.before)
 
     def undo(self) -> str | None:
         """Take the latest action back; return its words, or None where there is none."""
@@ -187,7 +204,7 @@ class Journal:
                 new = _append(connection, kind, action, words, replaced)
             source.pop()
             target.append((action, new))
-            self.revision = new
+            self._advance(new, before)
             self.replaced = {t: [*replaced[t].rows, *before[t].rows] for t in before}
             return words
 
@@ -267,6 +284,10 @@ class JournalledStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._journal = Journal(database)
+
+    def _is_current(self, revision: int) -> bool:
+        """Tell whether what was read at a revision still stands; waits for nobody who writes."""
+        return revision == self._journal.revision and not self._database.closed
 
 
 def counted(number: int, noun: str) -> str:

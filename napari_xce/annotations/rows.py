@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_xce.annotations.classes import all_classes
-from napari_xce.annotations.images import COLUMNS, Row
+from napari_xce.annotations.images import COLUMNS, EVERY_ID, Row, Runs
 from napari_xce.annotations.journal import Change, counted
 from napari_xce.annotations.records import (
     HUMAN,
@@ -29,12 +29,14 @@ ID, SLIDE, CLASS, KIND, _, Y, X, POLYGON, _, _ = range(10)  # places in a row
 _NAMES = ", ".join(COLUMNS["annotations"])
 
 
-def select_rows(connection: sqlite3.Connection, slide: int | None) -> list[Row]:
-    """Return the rows of one slide or of all, in the order of creation."""
-    statement = f"SELECT {_NAMES} FROM annotations"
+def select_rows(
+    connection: sqlite3.Connection, slide: int | None, run: tuple[int, int] = EVERY_ID
+) -> list[Row]:
+    """Return the rows of one slide or of all, in the order of creation; of a run of ids."""
+    statement = f"SELECT {_NAMES} FROM annotations WHERE id BETWEEN ? AND ?"
     if slide is None:
-        return connection.execute(f"{statement} ORDER BY id").fetchall()
-    return connection.execute(f"{statement} WHERE slide = ? ORDER BY id", (slide,)).fetchall()
+        return connection.execute(f"{statement} ORDER BY id", run).fetchall()
+    return connection.execute(f"{statement} AND slide = ? ORDER BY id", (*run, slide)).fetchall()
 
 
 def arrays_of_rows(rows: Sequence[Row], names: Mapping[int, str]) -> Annotations:
@@ -53,6 +55,36 @@ def arrays_of_rows(rows: Sequence[Row], names: Mapping[int, str]) -> Annotations
         created=np.array(created, dtype=np.float64),
         set_aside=np.array(set_aside, dtype=bool),
     )
+    return _read_only(annotations)
+
+
+def replace_runs(annotations: Annotations, runs: Runs, fresh: Sequence[Annotations]) -> Annotations:
+    """Put others in the place of those with ids in these runs, which are in order and apart."""
+    numbers = annotations.ids.astype(np.int64)
+    begins = np.searchsorted(numbers, [first for first, _ in runs], side="left")
+    ends = np.searchsorted(numbers, [last for _, last in runs], side="right")
+    if (begins == ends).all() and not any(map(len, fresh)):
+        return annotations  # they are of another slide
+    kept = zip([0, *ends.tolist()], [*begins.tolist(), len(numbers)], strict=True)
+    parts = [_part(annotations, slice(*bounds)) for bounds in kept]
+    pieces = [piece for pair in zip(parts, [*fresh, None], strict=True) for piece in pair if piece]
+    if not pieces:
+        return parts[0]
+    joined = {
+        field.name: np.concatenate([getattr(piece, field.name) for piece in pieces])
+        for field in fields(Annotations)
+        if field.name != "polygons"
+    }
+    polygons = tuple(polygon for piece in pieces for polygon in piece.polygons)
+    return _read_only(Annotations(**joined, polygons=polygons))
+
+
+def _part(annotations: Annotations, where: slice) -> Annotations:
+    """Return some successive ones."""
+    return Annotations(**{f.name: getattr(annotations, f.name)[where] for f in fields(Annotations)})
+
+
+def _read_only(annotations: Annotations) -> Annotations:
     for field in fields(annotations):
         if field.name != "polygons":
             getattr(annotations, field.name).flags.writeable = False

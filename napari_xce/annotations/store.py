@@ -41,6 +41,10 @@ class Store(SlideStore, ClassStore, AnnotationStore):
     [[10.0, 20.0], [30.0, 40.0]] Add 2 lymphocyte points
     """
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._settings: dict[str, str | None] = {}  # those asked for, as they are on the disk
+
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Store:
         """Make a new session database at `path` and open it.
@@ -151,10 +155,13 @@ class Store(SlideStore, ClassStore, AnnotationStore):
 
     def get_setting(self, key: str, default: Any = None) -> Any:
         """Return a setting as JSON gives it back; `default` where never set, or damaged."""
-        with self._database.reading() as connection:
-            row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+        if key not in self._settings or self._database.closed:
+            with self._database.reading() as connection:
+                row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,))
+                (self._settings[key],) = row.fetchone() or (None,)
+        text = self._settings[key]  # without waiting for another thread that writes
         try:
-            return default if row is None else json.loads(row[0])
+            return default if text is None else json.loads(text)
         except ValueError:
             return default
 
@@ -172,3 +179,4 @@ class Store(SlideStore, ClassStore, AnnotationStore):
             raise SessionError(f"The setting {key!r} cannot be kept as JSON: {error}.") from error
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, text))
+        self._settings[key] = text

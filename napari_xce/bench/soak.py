@@ -128,7 +128,7 @@ class _Use:
             act()
             self._count(act.__name__.strip("_"))
             self._window.wait(0.2)
-        self._window.dock._export(str(self._file))
+        self._window.dock.files.export(str(self._file))
         self._count("export")
         self._window.wait(0.3)
 

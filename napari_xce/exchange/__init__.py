@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from napari_xce.annotations.records import Annotations, CellClass
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.coco import write_coco
-from napari_xce.exchange.coco_reading import load_coco, read_coco
+from napari_xce.exchange.coco_reading import is_coco, read_coco
 from napari_xce.exchange.frames import CORNER, Origin
 from napari_xce.exchange.geojson import write_geojson
 from napari_xce.exchange.geojson_reading import read_areas, read_cells, read_geojson
@@ -145,6 +145,7 @@ def read_points(
     mpp: tuple[float, float] | None = None,
     origin: Origin = CORNER,
     slide_name: str = "",
+    most: int | None = None,
 ) -> ImportedPoints:
     """Read points from GeoJSON, COCO or a table, written by napari-xce, QuPath, napari and others.
 
@@ -158,6 +159,8 @@ def read_points(
         For GeoJSON, see :mod:`.frames`.
     slide_name : str
         For COCO of several images.
+    most : int, optional
+        Refuse a file of more points.
 
     Returns
     -------
@@ -170,10 +173,10 @@ def read_points(
     """
     suffix = _suffix(path, _READABLE, "read")
     if suffix in (".csv", ".tsv"):
-        return read_csv(path, mpp=mpp)
-    if suffix == ".json" and (document := load_coco(path)) is not None:
-        return read_coco(document, path, slide_name)
-    return read_geojson(path, origin=origin)
+        return read_csv(path, mpp=mpp, most=most)
+    if suffix == ".json" and is_coco(path):
+        return read_coco(path, slide_name, most=most)
+    return read_geojson(path, origin=origin, most=most)
 
 
 def _suffix(path: Path | str, known: Sequence[str], verb: str) -> str:

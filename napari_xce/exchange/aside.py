@@ -12,12 +12,12 @@ import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from pathlib import Path
 
 from napari_xce.errors import ExchangeError
+from napari_xce.exchange.stopping import ask_stop
 
 _ZARR_MARKS = (".zgroup", ".zarray", "zarr.json")
 _BATCH = 4096  # pieces of text joined to one write
@@ -36,35 +36,6 @@ _WORDS = {
     errno.EISDIR: "a folder of that name is in the way. Choose another name",
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
 }
-
-
-#: Asked between pieces and before the renaming, on the thread that writes.
-_stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False)
-
-
-class Stopped(ExchangeError):
-    """The writing was stopped; nothing is left of it."""
-
-
-@contextmanager
-def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
-    """Make what this thread writes in the block stop when `stop` returns True.
-
-    Raises
-    ------
-    Stopped
-        At the next piece of text, or at the latest in place of the renaming.
-    """
-    token = _stop.set(stop)
-    try:
-        yield
-    finally:
-        _stop.reset(token)
-
-
-def _ask_stop(target: Path | str) -> None:
-    if _stop.get()():
-        raise Stopped(f"{target} was not written: it was stopped.")
 
 
 @contextmanager
@@ -94,7 +65,7 @@ def file_aside(path: Path | str) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         aside = _beside(target)
         yield aside
-        _ask_stop(target)
+        ask_stop(_stopped(target))
         _flush(aside)
         os.replace(aside, target)
     except OSError as error:
@@ -141,7 +112,7 @@ def folder_aside(path: Path | str) -> Iterator[Path]:
             )
         aside = _beside(target)
         yield aside
-        _ask_stop(target)
+        ask_stop(_stopped(target))
         _swap(aside, target)
     except OSError as error:
         raise disk_error(error, target) from error
@@ -163,7 +134,7 @@ def write_text(path: Path | str, pieces: Iterable[str], *, gz: bool = False) -> 
         # without name and time the same content gives the same bytes
         stream = gzip.GzipFile("", "wb", 6, raw, mtime=0) if gz else raw
         while batch := "".join(itertools.islice(pieces, _BATCH)):
-            _ask_stop(path)
+            ask_stop(_stopped(path))
             stream.write(batch.encode("utf-8"))
         if gz:
             stream.close()
@@ -175,6 +146,10 @@ def disk_error(error: OSError, path: Path) -> ExchangeError:
     if reason is None:
         reason = f"{error.strerror or error}. Choose another place or try again"
     return ExchangeError(f"{path} was not written: {reason}.")
+
+
+def _stopped(target: Path | str) -> str:
+    return f"{target} was not written: it was stopped."
 
 
 def _beside(target: Path) -> Path:

@@ -1,10 +1,12 @@
 """COCO JSON in, as annotation tools and detectors write it (format: https://cocodataset.org).
 
-The file is read whole: its categories may stand behind its annotations.
+Objects go by one at a time, though the categories may stand behind them: the names of the classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,13 @@ from napari_xce.errors import ExchangeError
 from napari_xce.exchange.frames import from_corner_xy
 from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector, clean_name
 from napari_xce.exchange.json_file import open_text, sentences
-from napari_xce.exchange.json_stream import iter_items
+from napari_xce.exchange.json_stream import first_list, iter_items
 
 Document = dict[str, Any]
 
 
-def load_coco(path: Path | str) -> Document | None:
-    """Return the content of a COCO file; None where the JSON is something else, say GeoJSON.
+def is_coco(path: Path | str) -> bool:
+    """Tell whether JSON is of COCO, and not something else, say GeoJSON.
 
     Raises
     ------
@@ -30,23 +32,19 @@ def load_coco(path: Path | str) -> Document | None:
         If the file cannot be read or is not JSON.
     """
     with sentences(path), open_text(Path(path)) as read:
-        # the first feature of GeoJSON, so that not all of a large file is read; COCO has none
-        first = next(iter(iter_items(read, "features")), None)
-    is_coco = isinstance(first, dict) and isinstance(first.get("annotations"), list)
-    return first if is_coco else None
+        return first_list(read, ("annotations", "features")) == "annotations"
 
 
-def read_coco(document: Document, path: Path | str, image: str = "") -> ImportedPoints:
+def read_coco(path: Path | str, image: str = "", *, most: int | None = None) -> ImportedPoints:
     """Read the objects of one image of a COCO file as points.
 
     Parameters
     ----------
-    document : dict
-        As `load_coco` returned it.
     path : path
-        For the sentences.
     image : str
         File name of the slide, by which its objects are found where the file holds several images.
+    most : int, optional
+        Refuse a file of more objects.
 
     Returns
     -------
@@ -58,19 +56,42 @@ def read_coco(document: Document, path: Path | str, image: str = "") -> Imported
     Raises
     ------
     ExchangeError
-        If there are several images and none is the slide, or an object is not as it must be; with
-        its number.
+        If there are several images and none is the slide, or the file or an object is not as it
+        must be; with its number.
     """
-    with sentences(path):
-        names = _names(document)
-        wanted = _image(document, image)
-        collector = PointCollector()
-        for number, entry in enumerate(document["annotations"], start=1):
-            if not isinstance(entry, dict):
-                raise _refusal(number, "is no object")
-            if wanted is None or entry.get("image_id") == wanted:
-                _add(entry, number, names, collector)
+    collector = PointCollector(most)
+    rest: Document = {}
+    numbers: dict[Any, int] = {}  # of the first object of each category
+    with sentences(path), open_text(Path(path)) as read:
+        for number, entry in _objects(iter_items(read, "annotations", rest), rest, image):
+            category = entry.get("category_id")
+            if not isinstance(category, float | str):
+                raise _unnamed(number, category)
+            numbers.setdefault(category, number)
+            _add(entry, number, category, collector)
+        names = _names(rest)
+        for category, number in numbers.items():
+            if category not in names:
+                raise _unnamed(number, category)
+        collector.rename({str(category): name for category, name in names.items()})
         return collector.finish()
+
+
+def _objects(entries: Iterator[Any], rest: Document, image: str) -> Iterator[tuple[int, Document]]:
+    """Yield the objects of the slide's image with their numbers in the file."""
+    numbered: Iterator[tuple[int, Any]] = enumerate(entries, start=1)
+    first = next(numbered, None)
+    if first is None:
+        return
+    if "images" not in rest:  # they come behind the objects, which must be held until then
+        numbered = iter([first, *numbered])
+        first = next(numbered)
+    wanted = _image(rest, image)
+    for number, entry in chain([first], numbered):
+        if not isinstance(entry, dict):
+            raise _refusal(number, "is no object")
+        if wanted is None or entry.get("image_id") == wanted:
+            yield number, entry
 
 
 def _names(document: Document) -> dict[Any, str]:
@@ -99,11 +120,8 @@ def _image(document: Document, name: str) -> Any:
     )
 
 
-def _add(entry: Document, number: int, names: dict[Any, str], collector: PointCollector) -> None:
-    """Collect one object."""
-    category = entry.get("category_id")
-    if category not in names:
-        raise _refusal(number, f"is of category {category!r}, which the file does not name")
+def _add(entry: Document, number: int, category: Any, collector: PointCollector) -> None:
+    """Collect one object, for now under its category."""
     if entry.get("iscrowd"):
         collector.leave_out("crowds")
         return
@@ -117,7 +135,7 @@ def _add(entry: Document, number: int, names: dict[Any, str], collector: PointCo
         collector.leave_out("objects without a place")
         return
     shell = None if outline is None else from_corner_xy(_open(outline))
-    collector.add(from_corner_xy(centre), names[category], shell)
+    collector.add(from_corner_xy(centre), str(category), shell)
 
 
 def _keypoint(entry: Document, number: int) -> NDArray[np.float64] | None:
@@ -160,6 +178,10 @@ def _numbers(values: list[Any], number: int) -> NDArray[np.float64]:
     if not all(type(v) is float and -FARTHEST <= v <= FARTHEST for v in values):
         raise _refusal(number, "has a coordinate that is no number, or far outside any slide")
     return np.array(values, dtype=np.float64)
+
+
+def _unnamed(number: int, category: Any) -> ExchangeError:
+    return _refusal(number, f"is of category {category!r}, which the file does not name")
 
 
 def _refusal(number: int, what: str) -> ExchangeError:

@@ -55,7 +55,9 @@ class ImportedAreas(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_geojson(path: Path | str, *, origin: Origin = CORNER) -> ImportedPoints:
+def read_geojson(
+    path: Path | str, *, origin: Origin = CORNER, most: int | None = None
+) -> ImportedPoints:
     """Read the objects of a GeoJSON file as points, gzipped or not.
 
     Parameters
@@ -65,6 +67,8 @@ def read_geojson(path: Path | str, *, origin: Origin = CORNER) -> ImportedPoints
     origin : (float, float)
         Level-0 pixel (y, x) at the corner of the image in the program that wrote the file, see
         :mod:`.frames`.
+    most : int, optional
+        Refuse a file of more points.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def read_geojson(path: Path | str, *, origin: Origin = CORNER) -> ImportedPoints
         If the file cannot be read, is not GeoJSON, is nested too deeply, or holds a coordinate
         that is no finite number; with the number of the feature.
     """
-    collector = PointCollector()
+    collector = PointCollector(most)
     with sentences(path):
         for feature in iter_features(path):
             if not _left_out(feature, collector):

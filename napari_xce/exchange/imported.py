@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +52,12 @@ class ImportedPoints:
 class PointCollector:
     """Gathers points while a file is read; `finish` makes the arrays.
 
-    There may be a million: coordinates and numbers of class names are kept in flat arrays.
+    There may be a million: coordinates and numbers of class names are kept in flat arrays. Where
+    there are more than `most`, `refuse_more` says so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self.colors: dict[str, str] = {}
         self.regions: list[NDArray[np.float64]] = []
         self.set_aside: list[NDArray[np.float64]] = []
@@ -62,6 +65,7 @@ class PointCollector:
         self._yx = array("d")
         self._codes = array("i")
         self._names: dict[str, int] = {}
+        self._renamed: dict[str, str] = {}
         self._polygons: list[NDArray[np.float64] | None] = []
 
     def __len__(self) -> int:
@@ -78,16 +82,28 @@ class PointCollector:
         self, y: float, x: float, label: str, polygon: NDArray[np.float64] | None = None
     ) -> None:
         """Add one point."""
+        self.refuse_more(1)
         self._yx.append(y)
         self._yx.append(x)
         self._codes.append(self._names.setdefault(label, len(self._names)))
         self._polygons.append(polygon)
 
-    def add_rows(self, points: NDArray[np.float64], labels: list[str]) -> None:
-        """Add points (K, 2), each of its own class."""
-        self._yx.frombytes(np.ascontiguousarray(points, dtype=np.float64).tobytes())
-        self._codes.extend(self._names.setdefault(name, len(self._names)) for name in labels)
-        self._polygons.extend([None] * len(points))
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give what was collected under these labels these names."""
+        self._renamed = dict(names)
+
+    def refuse_more(self, count: int) -> None:
+        """Refuse to hold so many more, where that is more than wanted.
+
+        Raises
+        ------
+        ExchangeError
+        """
+        if self._most is not None and len(self) + count > self._most:
+            raise ExchangeError(
+                f"it has more than {self._most:,} points, too many to learn from. Import it as "
+                "cells, to show and count them, or export those alone that you want to teach."
+            )
 
     def leave_out(self, what: str) -> None:
         """Count an object that cannot become what is wanted."""
@@ -101,7 +117,8 @@ class PointCollector:
     @property
     def labels(self) -> NDArray[np.str_]:
         """Class names, shape (N,)."""
-        return np.array([*self._names, ""], dtype=np.str_)[np.array(self._codes, dtype=np.intp)]
+        names = [self._renamed.get(label, label) for label in self._names]
+        return np.array([*names, ""], dtype=np.str_)[np.array(self._codes, dtype=np.intp)]
 
     @property
     def notes(self) -> tuple[str, ...]:

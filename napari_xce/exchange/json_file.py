@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_xce.errors import ExchangeError
+from napari_xce.exchange.stopping import Stopped, ask_stop, tell_share
 
 LARGEST = 16 << 30  # bytes of text, unpacked; a million cells with all of QuPath's measurements
 
@@ -19,6 +21,8 @@ def sentences(path: Path | str) -> Iterator[None]:
     """Turn what can go wrong while a file is read into sentences that name it."""
     try:
         yield
+    except Stopped:
+        raise
     except ExchangeError as error:
         raise ExchangeError(f"{path} was not read: {error}") from None
     except RecursionError:
@@ -45,8 +49,9 @@ def sentences(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[Callable[[int], str]]:
-    """Give a function that reads the file's text on, unpacked where needed."""
+    """Give a function that reads the file's text on, unpacked where needed; it can be stopped."""
     with path.open("rb") as raw:
+        size_on_disk = max(os.fstat(raw.fileno()).st_size, 1)
         zipped = raw.peek(2)[:2] == b"\x1f\x8b"
         content = gzip.GzipFile(fileobj=raw) if zipped else raw
         stream = io.TextIOWrapper(content, encoding="utf-8-sig")
@@ -54,6 +59,8 @@ def open_text(path: Path) -> Iterator[Callable[[int], str]]:
 
         def read(size: int) -> str:
             nonlocal read_so_far
+            ask_stop(f"{path} was not read: it was stopped.")
+            tell_share(raw.tell() / size_on_disk)
             text = stream.read(size)
             read_so_far += len(text)
             if read_so_far > LARGEST:

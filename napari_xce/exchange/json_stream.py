@@ -7,7 +7,7 @@ It is used rather than a streaming library because QuPath writes NaN, which thos
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 CHUNK = 1 << 20  # characters read at a time
@@ -15,7 +15,9 @@ _SPACE = " \t\n\r"
 _ENDS = (*_SPACE, *",:]}")  # what can follow a value that is whole
 
 
-def iter_items(read: Callable[[int], str], member: str) -> Iterator[Any]:
+def iter_items(
+    read: Callable[[int], str], member: str, rest: dict[str, Any] | None = None
+) -> Iterator[Any]:
     """Yield the items of a JSON list, whole and one after the other.
 
     Parameters
@@ -25,6 +27,8 @@ def iter_items(read: Callable[[int], str], member: str) -> Iterator[Any]:
     member : str
         Where the text is an object, the member that holds the list. An object without that list
         is itself the only item, as is any other single value.
+    rest : dict, optional
+        Gets the other members of the object.
 
     Yields
     ------
@@ -43,38 +47,56 @@ def iter_items(read: Callable[[int], str], member: str) -> Iterator[Any]:
     if first == "[":
         yield from window.items()
     elif first == "{":
-        yield from _members(window, member)
+        yield from _members(window, member, {} if rest is None else rest)
     else:
         yield window.value()
     if window.peek():
         raise window.fault("Extra data")
 
 
-def _members(window: _Window, wanted: str) -> Iterator[Any]:
+def first_list(read: Callable[[int], str], members: Collection[str]) -> str | None:
+    """Return which of these members of an object comes first as a list; None for none.
+
+    Parameters and errors are those of `iter_items`; the list itself is not read.
+    """
+    window = _Window(read)
+    if window.peek() == "{":
+        for key in _keys(window):
+            if key in members and window.peek() == "[":
+                return key
+            window.value()
+    return None
+
+
+def _members(window: _Window, wanted: str, rest: dict[str, Any]) -> Iterator[Any]:
     """Go through an object: stream the wanted list, keep the rest as one object."""
-    rest: dict[str, Any] = {}
     streamed = False
+    for key in _keys(window):
+        if key == wanted and window.peek() == "[":
+            streamed = True
+            yield from window.items()
+        else:
+            rest[key] = window.value()
+    if not streamed:
+        yield rest
+
+
+def _keys(window: _Window) -> Iterator[str]:
+    """Yield the keys of an object; its value must be taken before the next one."""
     window.take("{")
     if window.peek() == "}":
         window.take("}")
-        yield rest
         return
     while True:
         if window.peek() != '"':
             raise window.fault("Expecting property name enclosed in double quotes")
         key = window.value()
         window.take(":")
-        if key == wanted and window.peek() == "[":
-            streamed = True
-            yield from window.items()
-        else:
-            rest[key] = window.value()
+        yield key
         if window.peek() != ",":
             break
         window.take(",")
     window.take("}")
-    if not streamed:
-        yield rest
 
 
 class _Window:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,14 @@ from napari_xce.errors import ExchangeError
 from napari_xce.exchange.aside import write_text
 from napari_xce.exchange.frames import refuse_not_finite
 from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector, clean_name
+from napari_xce.exchange.stopping import Stopped, ask_stop, tell_share
 from napari_xce.predictions.detections import Detections
 
 COLUMNS = (
     *("y_px", "x_px", "y_um", "x_um", "class", "score", "diameter_px", "diameter_um"),
     *("kind", "provenance"),
 )
+_BATCH = 4096  # lines read between two looks at whether to stop
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 Row = tuple[str, ...]
@@ -158,7 +161,9 @@ _POSITIONS = (
 _CLASS_COLUMNS = ("class", "classification", "label")
 
 
-def read_csv(path: Path | str, *, mpp: tuple[float, float] | None = None) -> ImportedPoints:
+def read_csv(
+    path: Path | str, *, mpp: tuple[float, float] | None = None, most: int | None = None
+) -> ImportedPoints:
     """Read the points of a table.
 
     Parameters
@@ -169,6 +174,8 @@ def read_csv(path: Path | str, *, mpp: tuple[float, float] | None = None) -> Imp
         ("axis-0", "axis-1") and plain "y", "x", in that order of preference.
     mpp : (float, float), optional
         Micrometres per level-0 pixel, (y, x); needed where the table has micrometres only.
+    most : int, optional
+        Refuse a table of more points.
 
     Returns
     -------
@@ -182,8 +189,13 @@ def read_csv(path: Path | str, *, mpp: tuple[float, float] | None = None) -> Imp
         number there; with the number of the line.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return _read_table(file, mpp).finish()
+        with (
+            Path(path).open("rb") as raw,
+            io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file,
+        ):
+            return _read_table(file, raw, path, mpp, most).finish()
+    except Stopped:
+        raise
     except ExchangeError as error:
         raise ExchangeError(f"{path} was not read: {error}") from None
     except UnicodeDecodeError:
@@ -200,7 +212,13 @@ def read_csv(path: Path | str, *, mpp: tuple[float, float] | None = None) -> Imp
         ) from None
 
 
-def _read_table(file: io.TextIOWrapper, mpp: tuple[float, float] | None) -> PointCollector:
+def _read_table(
+    file: io.TextIOWrapper,
+    raw: BinaryIO,
+    path: Path | str,
+    mpp: tuple[float, float] | None,
+    most: int | None,
+) -> PointCollector:
     """Read the header, then row by row."""
     head = file.readline(1 << 16)
     separator = max(",;\t", key=head.count)
@@ -211,22 +229,32 @@ def _read_table(file: io.TextIOWrapper, mpp: tuple[float, float] | None) -> Poin
     y, x = header.index(position.y), header.index(position.x)
     label = next((header.index(name) for name in _CLASS_COLUMNS if name in header), None)
     kind = header.index("kind") if "kind" in header else None
-    scale = np.array(mpp) if position.micrometres and mpp is not None else np.ones(2)
-    collector, names = PointCollector(), []
-    places: list[tuple[float, float]] = []
-    for row in rows:
+    scale_y, scale_x = mpp if position.micrometres and mpp is not None else (1.0, 1.0)
+    collector = PointCollector(most)
+    for row in _watched(rows, raw, path):
         where = f"line {rows.line_num}"
-        if not any(row):
-            continue
         if len(row) < len(header):
             raise ExchangeError(f"{where} has too few columns. Correct it in the file.")
         if kind is not None and row[kind] == REGION:
             collector.leave_out("reviewed regions, since a table has no outlines")
             continue
-        places.append((_finite(row[y], separator, where), _finite(row[x], separator, where)))
-        names.append("" if label is None else clean_name(_plain(row[label]), where))
-    collector.add_rows(np.array(places).reshape(-1, 2) / scale + position.shift, names)
+        collector.add_one(
+            _finite(row[y], separator, where) / scale_y + position.shift,
+            _finite(row[x], separator, where) / scale_x + position.shift,
+            "" if label is None else clean_name(_plain(row[label]), where),
+        )
     return collector
+
+
+def _watched(rows: Iterator[list[str]], raw: BinaryIO, path: Path | str) -> Iterator[list[str]]:
+    """Yield the rows that are not empty; that can be stopped, and tells how far it is."""
+    size = max(os.fstat(raw.fileno()).st_size, 1)
+    for number, row in enumerate(rows):
+        if number % _BATCH == 0:
+            ask_stop(f"{path} was not read: it was stopped.")
+            tell_share(raw.tell() / size)
+        if any(row):
+            yield row
 
 
 def _find_position(header: Sequence[str], mpp: tuple[float, float] | None) -> _Position:

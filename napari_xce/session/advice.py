@@ -212,15 +212,10 @@ class SessionAdvice(SessionSuggestions):
         are what they are compared with. Any thread may call; the model is not used.
         """
         id = self._slide_id(slide)
-        try:
-            area = box if box is not None else as_box(None, self.slides[id].shape)
-            looks = [self._look(id, y, x) for y, x in self._places_to_look(id, area)]
-            clicked, mpp = self._clicked_looks(), self.slides[id].mpp
-        except (KeyError, SessionError):
-            if id in self.slides:
-                raise
-            return []  # it was taken away meanwhile
-        return warnings_of([look for look in looks if look is not None], clicked, mpp)
+        area = box if box is not None else as_box(None, self.slides[id].shape)
+        looks = [self._look(id, y, x) for y, x in self._places_to_look(id, area)]
+        seen = [look for look in looks if look is not None]
+        return warnings_of(seen, self._clicked_looks(), self.slides[id].mpp)
 
     def _places_to_look(self, id: str, area: Box) -> list[tuple[float, float]]:
         """Return middles of a few tiles with tissue in an area, or its middle where it is small."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from napari_xce import exchange
 from napari_xce.annotations.journal import counted
 from napari_xce.annotations.records import BACKGROUND, IMPORTED
-from napari_xce.annotations.shapes import centroid, on_slide
+from napari_xce.annotations.shapes import Points, centroid, on_slide
 from napari_xce.errors import ExchangeError, XceWarning
+from napari_xce.exchange.stopping import ask_stop, tell_share
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.tiles import Tile
 from napari_xce.session.predictions import as_box
@@ -121,7 +123,9 @@ class SessionFiles(SessionReviewing):
 
     # ---- in
 
-    def import_points(self, path: str | Path, slide: str | None = None) -> int:
+    def import_points(
+        self, path: str | Path, slide: str | None = None, most: int | None = None
+    ) -> int:
         """Read points, outlines and reviewed regions in as annotations (GeoJSON, COCO or CSV); one
         undo takes all of it back.
 
@@ -133,6 +137,8 @@ class SessionFiles(SessionReviewing):
         path : path
         slide : str, optional
             Not needed when there is one slide.
+        most : int, optional
+            Refuse a file of more points.
 
         Returns
         -------
@@ -142,7 +148,7 @@ class SessionFiles(SessionReviewing):
         Raises
         ------
         ExchangeError
-            The file is not as it must be; nothing is read in.
+            The file is not as it must be, or has too many points; nothing is read in.
         """
         id = self._slide_id(slide)
         slide_read = self.slides[id]
@@ -151,40 +157,38 @@ class SessionFiles(SessionReviewing):
             mpp=slide_read.mpp,
             origin=slide_read.bounds_origin,
             slide_name=slide_read.name,
+            most=most,
         )
-        shape = slide_read.shape
-        inside = on_slide(found.points, shape)
-        regions = [
-            (region, set_aside)
-            for outlines, set_aside in ((found.regions, False), (found.set_aside, True))
-            for region in outlines
-            if on_slide(centroid(region)[np.newaxis], shape).all()
-        ]
-        notes = list(found.notes)
-        beyond = len(found) - int(inside.sum())
-        beyond += len(found.regions) + len(found.set_aside) - len(regions)
-        if beyond:
-            notes.append(_beyond(beyond))
-        points, labels = found.points[inside], found.labels[inside]
-        polygons = [found.polygons[i] for i in np.flatnonzero(inside)]
-        count = len(points) + len(regions)
+        kept, beyond = _on_slide(found, slide_read.shape)
+        notes = [*found.notes, *([_beyond(beyond)] if beyond else [])]
+        count = len(kept) + len(kept.regions) + len(kept.set_aside)
+        tell_share(None)
         with self.store.together(f"Import {counted(count, 'annotation')} from {Path(path).name}"):
-            names = self._known_names(labels, found.colors)
-            for name in np.unique(names).tolist():
-                mine = np.flatnonzero(names == name).tolist()
-                dots = points[[i for i in mine if polygons[i] is None]]
-                outlines = [p for i in mine if (p := polygons[i]) is not None]
-                if name == BACKGROUND:
-                    self.store.reject(id, dots)
-                else:
-                    self.store.add_points(id, name, dots, provenance=IMPORTED)
-                self.store.add_masks(id, name, outlines, provenance=IMPORTED)
-            for region, set_aside in regions:
-                self.store.review(id, region, set_aside)
+            self._say(id, kept)
+            ask_stop(f"{path} was not read in: it was stopped.")
         self.follow_classes()
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
         return count
+
+    def _say(self, id: str, found: exchange.ImportedPoints) -> None:
+        """Annotate what was read."""
+        names = self._known_names(found.labels, found.colors)
+        outlined = np.array([polygon is not None for polygon in found.polygons], dtype=bool)
+        for name in np.unique(names).tolist():
+            mine = names == name
+            dots = found.points[mine & ~outlined]
+            if name == BACKGROUND:
+                self.store.reject(id, dots)
+            else:
+                self.store.add_points(id, name, dots, provenance=IMPORTED)
+            outlines = [
+                p for i in np.flatnonzero(mine & outlined) if (p := found.polygons[i]) is not None
+            ]
+            self.store.add_masks(id, name, outlines, provenance=IMPORTED)
+        for regions, set_aside in ((found.regions, False), (found.set_aside, True)):
+            for region in regions:
+                self.store.review(id, region, set_aside)
 
     def import_cells(self, path: str | Path, slide: str | None = None) -> int:
         """Read in cells that another program found (GeoJSON), in the place of those found here.
@@ -222,6 +226,8 @@ class SessionFiles(SessionReviewing):
                 f"{path} has no detections or cells on this slide. Annotations are read by "
                 "import_points."
             )
+        ask_stop(f"{path} was not read in: it was stopped.")
+        tell_share(None)
         self.follow_classes()
         labels = self._known_names(cells.labels, colors)
         self.follow_classes()
@@ -278,6 +284,27 @@ class SessionFiles(SessionReviewing):
                 known[wanted.casefold()] = self.store.add_class(wanted, colors.get(label)).name
             names.append(known[wanted.casefold()])
         return np.array([*names, ""], dtype=np.str_)[which]
+
+
+def _on_slide(
+    found: exchange.ImportedPoints, shape: tuple[int, int]
+) -> tuple[exchange.ImportedPoints, int]:
+    """Return what lies on a slide of (H, W) pixels, and how many objects do not."""
+
+    def here(regions: Sequence[Points]) -> tuple[Points, ...]:
+        return tuple(r for r in regions if on_slide(centroid(r)[np.newaxis], shape).all())
+
+    inside = on_slide(found.points, shape)
+    kept = replace(
+        found,
+        points=found.points[inside],
+        labels=found.labels[inside],
+        polygons=tuple(found.polygons[i] for i in np.flatnonzero(inside)),
+        regions=here(found.regions),
+        set_aside=here(found.set_aside),
+    )
+    beyond = int((~inside).sum()) + len(found.regions) + len(found.set_aside)
+    return kept, beyond - len(kept.regions) - len(kept.set_aside)
 
 
 def _beyond(count: int) -> str:

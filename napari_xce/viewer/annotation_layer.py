@@ -3,7 +3,7 @@ own tools.
 
 The store is the truth. What napari does to the layer is compared with what the store last said, and
 the difference becomes one action of the store; what the store does (undo, redo, import) is mirrored
-back. GUI thread only.
+back. Of very many, only those in view are drawn. GUI thread only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ import pandas as pd
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_xce.annotations import BACKGROUND, Annotations, Store
+from napari_xce.annotations import BACKGROUND, Store
 from napari_xce.annotations.journal import counted
 from napari_xce.annotations.records import ACCEPTED, POINT, REJECTION
 from napari_xce.errors import XceError
 from napari_xce.viewer.compat import forgive_small_drags, one_update
 from napari_xce.viewer.detection_layer import Said
 from napari_xce.viewer.frame import mark, placement, rgba
+from napari_xce.viewer.standing_clicks import StandingClicks
+from napari_xce.viewer.view import lies_within, widened
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+
+    from napari_xce.predictions.detections import Box
 
 DISC, DIAMOND, CROSS = "disc", "diamond", "x"  # a click, an accepted cell, "not a cell"
 SYMBOLS = {POINT: DISC, ACCEPTED: DIAMOND, REJECTION: CROSS}
@@ -66,10 +70,14 @@ class AnnotationLayer:
         self._on_change = on_change
         self._on_error = on_error
         self._mirroring = False
+        self._all: StandingClicks  # of the slide; what is drawn of them:
         self._ids: list[str] = []  # of the layer's rows, in order
         self._points = np.empty((0, 2))  # (N, 2), level-0 px: where the store has them
         self._labels: list[str] = []
-        self._accepted = np.empty(0, dtype=bool)
+        self._kinds: list[str] = []
+        self._view: Box | None = None
+        self._loaded: Box | None = None  # what was on screen when they were chosen; None: all
+        self._thinned = False
         self._revision = -1
         self.current = BACKGROUND
         self.layer = self._new_layer(slide_layer, diameter_px)
@@ -91,7 +99,22 @@ class AnnotationLayer:
         if self._revision == self._store.revision:
             return
         self._revision = self._store.revision
-        self._remember(self._store.annotations(self._slide_id))
+        self._all = StandingClicks.of(self._store.annotations(self._slide_id))
+        self._said = Said(self._all.points, self._all.labels.tolist())
+        self._show()
+
+    def follow(self, view: Box | None) -> None:
+        """Draw those in view, a box in level-0 pixels, where there are too many to draw all."""
+        self._view = view
+        if view is None or self._loaded is None:
+            return
+        closer = self._thinned and _area(view) < _area(self._loaded) / 4
+        if closer or not lies_within(view, self._loaded):
+            self._show()
+
+    def _show(self) -> None:
+        """Draw what is to be drawn."""
+        self._choose()
         layer, features = self.layer, self._features()
         moved = not np.array_equal(layer.data, self._points)
         repainted = moved or not self._looks_right()
@@ -124,7 +147,7 @@ class AnnotationLayer:
 
     def said(self) -> Said:
         """Return places and classes of the clicks and rejections."""
-        return Said(self._points, self._labels)
+        return self._said
 
     def nearest(
         self,
@@ -136,12 +159,8 @@ class AnnotationLayer:
 
         Of the `kinds` "point" (by hand), "accepted" and "rejection" only those given count.
         """
-        if not len(self._points):
-            return None
-        distance = np.linalg.norm(self._points - np.asarray(yx), axis=1)
-        distance[~np.isin(self._kinds(), list(kinds))] = np.inf
-        index = int(distance.argmin())
-        return self._ids[index] if distance[index] <= radius else None
+        row = self._all.nearest(yx, radius, kinds)
+        return None if row is None else str(self._all.ids[row])
 
     def reconcile(self) -> None:
         """Take over what napari did without telling: pasting points emits no event."""
@@ -193,9 +212,9 @@ class AnnotationLayer:
         instead.
         """
         if len(points) == 1:
-            there = self.nearest(tuple(points[0]), self.layer.current_size / 2)
-            if there is not None and self._labels[self._ids.index(there)] != self.current:
-                self._store.relabel([there], self.current)
+            row = self._all.nearest(tuple(points[0]), self.layer.current_size / 2, tuple(SYMBOLS))
+            if row is not None and self._all.labels[row] != self.current:
+                self._store.relabel([str(self._all.ids[row])], self.current)
                 return
         if self.current == BACKGROUND:
             self._store.reject(self._slide_id, points)
@@ -236,13 +255,14 @@ class AnnotationLayer:
         self._on_change()  # first: the engine works while the layer is put right
         self.mirror()
 
-    def _remember(self, stands: Annotations) -> None:
-        """Keep what the store says of points and rejections, row by row."""
-        clicks = np.isin(stands.kinds, (POINT, REJECTION))
-        self._ids = [str(id_) for id_ in stands.ids[clicks]]
-        self._points = stands.points[clicks]
-        self._labels = [str(label) for label in stands.labels[clicks]]
-        self._accepted = stands.provenances[clicks] == ACCEPTED
+    def _choose(self) -> None:
+        """Keep row by row what is drawn."""
+        self._loaded = None
+        if self._all.many and self._view is not None:
+            self._loaded = widened(self._view)
+        drawn, self._thinned = self._all.to_draw(self._loaded)
+        self._ids, self._points = drawn.ids.tolist(), drawn.points
+        self._labels, self._kinds = drawn.labels.tolist(), drawn.kinds.tolist()
 
     def _looks_right(self) -> bool:
         """Tell whether the rows, as many as there should be, look as their classes do."""
@@ -252,22 +272,15 @@ class AnnotationLayer:
         )
 
     def _features(self) -> pd.DataFrame:
-        features = {"class": self._labels, "uuid": self._ids, "kind": self._kinds()}
+        features = {"class": self._labels, "uuid": self._ids, "kind": self._kinds}
         return pd.DataFrame(features, dtype=object)
-
-    def _kinds(self) -> list[str]:
-        """Return "point", "accepted" or "rejection" for each row."""
-        return [
-            REJECTION if label == BACKGROUND else ACCEPTED if accepted else POINT
-            for label, accepted in zip(self._labels, self._accepted, strict=True)
-        ]
 
     def _row_colors(self) -> NDArray[np.float64]:
         colors = {found.name: rgba(found.color) for found in self._store.classes()}
         return np.array([colors[label] for label in self._labels]).reshape(-1, 4)
 
     def _row_symbols(self) -> list[str]:
-        return [SYMBOLS[kind] for kind in self._kinds()]
+        return [SYMBOLS[kind] for kind in self._kinds]
 
     def _paint(self) -> None:
         """Give the rows the colour and symbol of their class."""
@@ -315,6 +328,10 @@ class AnnotationLayer:
         forgive_small_drags(layer)
         layer.events.mode.connect(_say_keys)
         return layer
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _say_keys(event: Any) -> None:

@@ -437,6 +437,7 @@ class Binding:
             self.areas.fit(zoom)
         flat = self.viewer.dims.ndisplay == 2
         self.box = view_box(self.viewer, self.slide_layer) if flat else None
+        self.clicks.follow(self.box)
         if self.box is not None:
             self.engine.set_viewport(self.slide_id, self.box)
 

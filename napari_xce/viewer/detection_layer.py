@@ -21,6 +21,7 @@ from napari_xce.annotations import BACKGROUND
 from napari_xce.predictions.detections import Box, Detections
 from napari_xce.viewer.compat import one_update
 from napari_xce.viewer.frame import mark, placement, rgba
+from napari_xce.viewer.view import lies_within, widened
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from napari_xce.predictions.store import DetectionStore
 
 MAX_POINTS = 20_000
-MARGIN = 0.25  # of the view's size, on each side
 REBUILD_SECONDS = 1.0
 SMALLEST_CELL_PX = 3.0  # cells that take up fewer screen pixels are not drawn
 CLEAR = np.array([0.0, 0.0, 0.0, 0.0])
@@ -130,11 +130,11 @@ class DetectionLayer:
                 self._set(Detections.empty(), Detections.empty(), colors)
             self._loaded = None
             return False
-        left = self._loaded is None or not _within(view, self._loaded)
+        left = self._loaded is None or not lies_within(view, self._loaded)
         due = self._dirty and (at_once or now - self._rebuilt >= REBUILD_SECONDS)
         if not (left or due):
             return False
-        box = _widen(view)
+        box = widened(view)
         cells = store.query(box, max_count=MAX_POINTS, thresholds=dict(thresholds))
         told = _as_said(cells, said, self.diameter_px / 2)
         rejected = told.labels == BACKGROUND
@@ -216,17 +216,3 @@ def _as_said(cells: Detections, said: Said, radius: float) -> Detections:
     there = np.isfinite(distance)
     labels[there] = np.array(said.labels, dtype=object)[nearest[there]]
     return replace(cells, labels=labels)
-
-
-def _widen(box: Box) -> Box:
-    dy, dx = MARGIN * (box[2] - box[0]), MARGIN * (box[3] - box[1])
-    return box[0] - dy, box[1] - dx, box[2] + dy, box[3] + dx
-
-
-def _within(inner: Box, outer: Box) -> bool:
-    return (
-        inner[0] >= outer[0]
-        and inner[1] >= outer[1]
-        and inner[2] <= outer[2]
-        and inner[3] <= outer[3]
-    )

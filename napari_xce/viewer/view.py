@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CELL_ON_SCREEN_PX = 36.0  # how large a cell is shown when the view flies to one
 
+MARGIN = 0.25  # of the view's size, on each side, that is loaded with it
 SMALLEST_JUDGED_PX = 12.0  # a cell that is smaller on screen cannot be judged
 
 
@@ -187,3 +188,19 @@ class MouseWatcher:
     def _moved(self, viewer: ViewerModel, event: Any) -> None:
         self._at = np.array(event.pos, dtype=float)
         self._on_move()
+
+
+def widened(view: Box) -> Box:
+    """Return the view with a margin, so that what is loaded outlives a small pan."""
+    dy, dx = MARGIN * (view[2] - view[0]), MARGIN * (view[3] - view[1])
+    return view[0] - dy, view[1] - dx, view[2] + dy, view[3] + dx
+
+
+def lies_within(inner: Box, outer: Box) -> bool:
+    """Tell whether a box lies in another one."""
+    return (
+        inner[0] >= outer[0]
+        and inner[1] >= outer[1]
+        and inner[2] <= outer[2]
+        and inner[3] <= outer[3]
+    )

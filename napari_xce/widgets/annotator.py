@@ -7,16 +7,11 @@ GUI thread only. Every method may raise an XceError whose sentence the dock show
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_xce.engine import Engine, Message
-from napari_xce.exchange.aside import stoppable
 from napari_xce.session import Session
 from napari_xce.slides import open_slide
 from napari_xce.slides.slide import Slide
@@ -27,8 +22,6 @@ from napari_xce.widgets.sessions import session_for
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
-
-MOMENT_SECONDS = 0.5  # a job that is over sooner is not shown
 
 
 class Annotator:
@@ -210,60 +203,3 @@ class Annotator:
             self.viewer, self.session, self.engine, slide_id, layer, self.hooks, self._wake
         )
         self.binding.restore_view()
-
-
-class Jobs:
-    """Short jobs beside the GUI, such as an export: one after the other, each answered once."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._running: list[Job] = []
-
-    def start(self, what: str, job: Callable[[], Any], show: Callable[[Any], None]) -> None:
-        """Start a job; `show` gets what it returns on the thread that asks `finished`."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xce-job")
-        stop = Event()
-        self._running.append(Job(what, self._pool.submit(_stoppably, job, stop), show, stop))
-
-    def finished(self) -> list[Job]:
-        """Return the jobs that ended since the last call."""
-        done = [job for job in self._running if job.future.done()]
-        self._running = [job for job in self._running if not job.future.done()]
-        return done
-
-    def going_on(self) -> str | None:
-        """Say what has been going on for a moment; None when nothing has, or it is to stop."""
-        now = time.monotonic()
-        late = (job for job in self._running if now - job.since > MOMENT_SECONDS)
-        return next((job.what for job in late if not job.stop.is_set()), None)
-
-    def cancel(self) -> None:
-        """Stop all jobs; they are finished soon, with nothing to show."""
-        for job in self._running:
-            job.stop.set()
-
-    def close(self) -> None:
-        """Wait for the running job; those that wait are dropped. May be called twice."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool, self._running = None, []
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What it does in words, its outcome, what shows that, whether to stop, and when it began."""
-
-    what: str
-    future: Future[Any]
-    show: Callable[[Any], None]
-    stop: Event
-    since: float = field(default_factory=time.monotonic)
-
-
-def _stoppably(job: Callable[[], Any], stop: Event) -> Any:
-    """Do a job, which may be told to stop before it begins, or while it writes a file."""
-    if stop.is_set():
-        return ""
-    with stoppable(stop.is_set):
-        return job()

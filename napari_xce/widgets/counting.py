@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_xce.measures import place_of_box
 from napari_xce.measures.places import tissue_area_px
 from napari_xce.session.predictions import as_box
-from napari_xce.widgets.annotator import Jobs
 from napari_xce.widgets.counts_box import Count
+from napari_xce.widgets.jobs import Jobs
 
 if TYPE_CHECKING:
     from napari_xce.predictions.detections import Box

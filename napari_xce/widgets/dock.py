@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary, ref
 
-from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut
@@ -22,9 +21,10 @@ from napari_xce.viewer.bell import Bell
 from napari_xce.viewer.compat import focus_canvas
 from napari_xce.viewer.size_ring import SizeRing
 from napari_xce.viewer.slide_layer import slide_layers
-from napari_xce.widgets.annotator import Jobs
 from napari_xce.widgets.face import Face
+from napari_xce.widgets.file_desk import FileDesk
 from napari_xce.widgets.guide import Guide
+from napari_xce.widgets.jobs import Jobs
 from napari_xce.widgets.numbers_desk import NumbersDesk
 
 if TYPE_CHECKING:
@@ -70,9 +70,13 @@ class AnnotatorDock(Face):
             self.show_note,
             self._count_again,
         )
+        self.files = FileDesk(
+            self.export, self.annotator, self._jobs, self.show_note, self.numbers.cells_read
+        )
         self.guide = Guide(self, self._try)
         self._ring = SizeRing(viewer)
         self._seen_revision = -1
+        self._shown_session: Session | None = None
         self._connect()
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -163,7 +167,7 @@ class AnnotatorDock(Face):
         for message in self._messages():
             self._show_message(message)
         for job in self._jobs.finished():
-            if job.stop.is_set():
+            if job.cancelled:
                 self.show_note(f"Cancelled: {job.what}")
             else:
                 self._try(lambda job=job: job.show(job.future.result()))
@@ -228,9 +232,6 @@ class AnnotatorDock(Face):
         self.correct.accept.connect(lambda: self._correct("accept"))
         self.correct.reject.connect(lambda: self._correct("reject"))
         self.correct.leave.connect(lambda: self._correct("leave"))
-        self.export.exported.connect(self._export)
-        self.export.imported.connect(self._import)
-        self.export.cells_imported.connect(self.numbers.import_cells)
 
     def _listen(self, on: bool) -> None:
         """Follow, or stop following, napari's list of layers."""
@@ -380,29 +381,6 @@ class AnnotatorDock(Face):
         if self.annotator.binding is not None:
             getattr(self.annotator.binding.corrections, what)()
 
-    def _export(self, path: str) -> None:
-        binding = self.annotator.binding
-        if binding is None:
-            self.show_note("Choose a slide first")
-            return
-        session, slide_id = binding.session, binding.slide_id
-
-        def job() -> str:
-            session.export(path, slide=slide_id)
-            return f"Exported to {path}"
-
-        self._jobs.start("exporting", job, show_info)
-        self.show_note(f"Exporting to {path}…")
-
-    def _import(self, path: str) -> None:
-        binding = self.annotator.binding
-        if binding is None:
-            self.show_note("Choose a slide first")
-            return
-        count = self._try(lambda: binding.session.import_points(path, slide=binding.slide_id))
-        if count is not None:
-            show_info(f"{count} points read from {Path(path).name}; Ctrl+Z takes them back")
-
     # ---- showing
 
     def _count_again(self, _: Any = None) -> None:
@@ -422,6 +400,9 @@ class AnnotatorDock(Face):
         self._ring.close()
         session, waiting = self.annotator.session, self.annotator.waiting
         binding = self.annotator.binding
+        if session is not self._shown_session:
+            self._shown_session = session
+            self._jobs.forget()  # those of a session that is closed
         self._show_layers()
         self.slide.show_session(None if session is None else Path(session.path))
         if session is not None and waiting is not None:

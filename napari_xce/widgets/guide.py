@@ -15,7 +15,7 @@ from napari_xce.evaluation.quality import doubts
 from napari_xce.viewer import keys
 from napari_xce.viewer.region_walk import RegionWalk
 from napari_xce.viewer.tour import HINT, YES_HINT, Tour
-from napari_xce.widgets.annotator import Jobs
+from napari_xce.widgets.jobs import Jobs
 from napari_xce.widgets.strip import SLOTS
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class Guide:
                 self._measuring = False
 
     def changed_slide(self) -> None:
-        """Begin anew on another slide."""
+        """Begin anew on another slide, perhaps of another session: the last one may be closed."""
+        self.jobs.forget()
+        self._measuring = False
         self.leave_region()
         self.tour.end()
         self._asked = False

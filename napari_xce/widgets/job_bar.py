@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QProgressBar, QWidget
 
-from napari_xce.widgets.section import Section, button
+from napari_xce.widgets.section import ElidedLabel, Section, button
+
+if TYPE_CHECKING:
+    from napari_xce.widgets.jobs import Job
+
+BAR_PX = 110
 
 
 class JobBar(Section):
@@ -15,18 +22,21 @@ class JobBar(Section):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
+        self.words = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.bar = QProgressBar()
-        self.bar.setRange(0, 0)  # how long it takes is not known
+        self.bar.setFixedWidth(BAR_PX)
         self.bar.setToolTip("At work; you can go on clicking meanwhile")
         self.cancel = button(
-            "Cancel", "Stop it; a file that was there stays as it was", self.cancelled.emit
+            "Cancel", "Stop it; nothing half written or half read is left", self.cancelled.emit
         )
-        self.heading.setVisible(True)
-        self.add_row(self.heading, self.bar, self.cancel, stretch=1)
+        self.add_row(self.words, self.bar, self.cancel, stretch=0)
         self.rows.setContentsMargins(8, 2, 8, 4)
         self.show_job(None)
 
-    def show_job(self, what: str | None) -> None:
-        """Show what is going on; None: nothing is."""
-        self.heading.setText(what.capitalize() if what else "")
-        self.setVisible(what is not None)
+    def show_job(self, job: Job | None) -> None:
+        """Show what is going on and how far it is, if that is known; None: nothing is."""
+        self.setVisible(job is not None)
+        if job is not None:
+            self.words.set_full_text(job.what[:1].upper() + job.what[1:])
+            self.bar.setRange(0, 0 if job.share is None else 100)
+            self.bar.setValue(round(100 * (job.share or 0)))

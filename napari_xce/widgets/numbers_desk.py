@@ -13,7 +13,8 @@ from napari.utils.notifications import show_info
 
 if TYPE_CHECKING:
     from napari_xce.viewer.binding import Binding
-    from napari_xce.widgets.annotator import Annotator, Jobs
+    from napari_xce.widgets.annotator import Annotator
+    from napari_xce.widgets.jobs import Jobs
     from napari_xce.widgets.measures_box import MeasuresBox
 
 
@@ -98,28 +99,11 @@ class NumbersDesk:
 
         self._jobs.start("measuring", lambda: session.measure_all(slide_id, view), show)
 
-    def import_cells(self, path: str) -> None:
-        """Read in cells of another program, which may be a million, and measure them."""
-        binding = self._binding
-        if binding is None:
-            self._note("Choose a slide first")
-            return
-        session, slide_id = binding.session, binding.slide_id
-
-        def job() -> str:
-            count = session.import_cells(path, slide_id)  # napari shows what it warns of
-            return f"{count:,} cells read from {Path(path).name}"
-
-        def show(words: str) -> None:
-            show_info(words)
-            if self._binding is binding:
-                binding.predictions_changed()
-                self._tissue_found(None)
-                self.show_classes()
-                self.measure()
-
-        self._note(f"Reading {path}…")
-        self._jobs.start("reading cells", job, show)
+    def cells_read(self) -> None:
+        """Measure cells of another program."""
+        self._tissue_found(None)
+        self.show_classes()
+        self.measure()
 
     def _grade(self, grades: dict[str, str | None]) -> None:
         self._with(lambda b: b.session.set_grades(**grades))

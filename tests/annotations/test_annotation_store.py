@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,61 @@ def test_region_may_reach_over_the_edge_of_the_slide(store: Store) -> None:
     store.add_mask("slide-1", "lymphocyte", [(-2, -2), (-2, 9), (9, 9), (9, -2)])
     store.add_points("slide-1", "lymphocyte", [[-0.5, -0.5], [249_999.5, 199_999.5]])
     assert len(store.annotations()) == 4
+
+
+def test_what_is_read_between_actions_is_what_the_file_holds(store: Store) -> None:
+    """What was read is patched by what each action touched; `annotations_at` reads all anew."""
+    store.add_slide("b.svs", None, "g", (1000, 1000), None, "unknown")
+    store.add_class("tumour")
+    random = np.random.default_rng(0)
+
+    def some(slide: str) -> list[str]:
+        ids = store.annotations(slide).where(store.annotations(slide).kinds != "region").ids
+        return random.permutation(ids)[:3].tolist()
+
+    def act(slide: str) -> None:
+        places = random.uniform(1, 900, (3, 2))
+        some_of = some(slide)
+        acts: list[Callable[[], object]] = [
+            lambda: store.add_points(slide, "lymphocyte", places),
+            lambda: store.reject(slide, places),
+            lambda: store.add_mask(slide, "tumour", places),
+            lambda: store.review(slide, places[:2]),
+            lambda: store.relabel(some_of, "tumour"),
+            lambda: store.delete(some_of),
+            lambda: store.move(some_of, places[: len(some_of)]),
+            lambda: store.recolor_class("tumour", f"#{random.integers(1 << 24):06x}"),
+            store.undo,
+            store.undo,
+            store.redo,
+        ]
+        acts[random.integers(len(acts))]()
+
+    for _ in range(150):
+        act(random.choice(["slide-1", "slide-2"]))
+        for slide in (None, "slide-1", "slide-2"):
+            read = store.annotations(slide)
+            assert as_lists(read) == as_lists(store.annotations_at(store.revision, slide))
+            assert not read.points.flags.writeable
+
+
+def test_reading_waits_for_no_other_thread_that_writes(filled: Store) -> None:
+    filled.set_setting("key", 1)
+    before = [as_lists(filled.annotations()), filled.classes(), filled.get_setting("key")]
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with filled.together("Much"):
+            filled.add_points("slide-1", "tumour", [[1, 1]])
+            filled.add_class("stroma")
+            assert len(filled.annotations()) == 6  # its own thread sees what it does
+            writing.set()
+            assert go_on.wait(60)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert writing.wait(60)
+    assert [as_lists(filled.annotations()), filled.classes(), filled.get_setting("key")] == before
+    go_on.set()
+    writer.join()
+    assert (len(filled.annotations()), len(filled.classes())) == (6, len(before[1]) + 1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from napari_xce.errors import ExchangeError
-from napari_xce.exchange.aside import Stopped, file_aside, folder_aside, stoppable, write_text
+from napari_xce.exchange.aside import file_aside, folder_aside, write_text
+from napari_xce.exchange.stopping import Stopped, stoppable
 
 
 def broken_pieces(error: Exception) -> Iterator[str]:

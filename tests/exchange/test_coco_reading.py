@@ -87,3 +87,18 @@ def test_what_is_wrong_is_said_with_its_number(tmp_path: Path, entry: Any, words
     good = {"category_id": 7, "bbox": [0, 0, 1, 1]}
     with pytest.raises(ExchangeError, match=f"annotation 2 .*{words}"):
         read_points(written(tmp_path / "a.json", good, entry))
+
+
+def test_order_of_the_parts_of_the_file_does_not_matter(tmp_path: Path) -> None:
+    """COCO's own files name the images before the objects, and the categories behind them."""
+    objects = [
+        {"image_id": image, "category_id": 7, "keypoints": [10 * image, 20, 2]} for image in (1, 2)
+    ]
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    parts = {"images": images, "annotations": objects, "categories": [TUMOUR]}
+    for order in (("images", "annotations", "categories"), ("categories", "annotations", "images")):
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps({name: parts[name] for name in order}), encoding="utf-8")
+        found = read_points(path, slide_name="b.svs")
+        assert found.points.tolist() == [[19.5, 19.5]]
+        assert found.labels.tolist() == ["tumour"]

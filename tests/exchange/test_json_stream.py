@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_xce.exchange import json_stream
-from napari_xce.exchange.json_stream import iter_items
+from napari_xce.exchange.json_stream import first_list, iter_items
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text() | st.floats(-1e6, 1e6),
@@ -68,3 +68,17 @@ def test_one_item_at_a_time_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     endless = iter_items(read, "features")
     assert [next(endless) for _ in range(20)] == [{"a": 1.0}] * 20
     assert asked < 6  # and not all of an endless text
+
+
+def test_first_list_is_found_without_reading_it() -> None:
+    text = '{"info": {"features": []}, "images": [{"id": 1}], "annotations": [1, '
+    assert first_list(io.StringIO(text).read, ("features", "annotations")) == "annotations"
+    for other in ("[1]", '{"features": 1}', "{}", "7"):
+        assert first_list(io.StringIO(other).read, ("features",)) is None
+
+
+def test_what_stands_beside_the_list_is_kept() -> None:
+    rest: dict = {}
+    read = io.StringIO('{"a": 1, "features": [2, 3], "b": {"c": []}}').read
+    assert list(iter_items(read, "features", rest)) == [2, 3]
+    assert rest == {"a": 1, "b": {"c": []}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -309,30 +308,6 @@ def test_failure_is_shown_again_when_asked_for_again(window: Any, noise: Slide) 
     assert told.count("The slide was moved.") == 2
 
 
-def test_long_export_shows_a_bar_and_can_be_cancelled(
-    window: Any, noise: Slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    window.show(noise)
-    let_go = threading.Event()
-    export, path = window.session.export, tmp_path / "cells.csv"
-    path.write_text("as it was", encoding="utf-8")
-
-    def slow(*args: Any, **kwargs: Any) -> Path:
-        let_go.wait(60)
-        return export(*args, **kwargs)
-
-    monkeypatch.setattr(window.session, "export", slow)
-    window.dock._export(str(path))
-    bar = window.dock.job_bar
-    window.qtbot.waitUntil(lambda: bar.isVisible(), timeout=20_000)
-    assert "Exporting" in bar.heading.text()
-    bar.cancel.click()
-    let_go.set()
-    window.qtbot.waitUntil(lambda: "Cancelled" in str(window.viewer.status), timeout=20_000)
-    assert not bar.isVisible()
-    assert path.read_text(encoding="utf-8") == "as it was"
-
-
 def test_threshold_is_set_by_hand_and_reset(window: Any, noise: Slide) -> None:
     window.show(noise)
     default = window.session.thresholds["cell"]
@@ -478,18 +453,6 @@ def test_broken_file_is_refused_in_words(window: Any, shared_data: Path) -> None
     window.dock._open_file(str(shared_data / "slides" / "broken.svs"))
     assert "broken.svs" in notification_manager.records[-1].message
     assert len(window.viewer.layers) == 0
-
-
-def test_points_come_in_and_cells_go_out(window: Any, noise: Slide, tmp_path: Path) -> None:
-    window.show(noise)
-    (tmp_path / "in.csv").write_text("y_px,x_px,class\n100,120,tumour\n200,220,cell\n")
-    window.dock.export.imported.emit(str(tmp_path / "in.csv"))
-    window.dock.tick()
-    assert len(window.layer("xce: clicks").data) == 2
-    assert "tumour" in [c.name for c in window.session.classes]
-    window.engine.find(window.binding.slide_id, [[150, 160]])
-    window.dock.export.exported.emit(str(tmp_path / "out.geojson"))
-    window.qtbot.waitUntil((tmp_path / "out.geojson").exists)
 
 
 def test_commands_of_the_palette_open_and_use_the_dock(window: Any, noise: Slide) -> None:

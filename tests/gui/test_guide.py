@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_xce.engine import SuggestionsReady
 from napari_xce.evaluation.progress import Measured
 from napari_xce.evaluation.quality import measure
+from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
 from napari_xce.suggestions import Suggestion
 from napari_xce.viewer.region_walk import FIELD
@@ -217,3 +221,30 @@ def test_blurred_view_is_told_in_words(window: Any) -> None:
         lambda: window.dock.tick() or "blurred" in window.dock.unlike.text(), timeout=20_000
     )
     assert window.dock.unlike.isVisible()
+
+
+def test_jobs_of_a_session_that_was_closed_are_dropped(
+    window: Any, noise: Slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Session.create(tmp_path / "other.xce").close()
+    notification_manager.records.clear()
+    begun, go_on = threading.Event(), threading.Event()
+    look = Session.unlike
+
+    def late(session: Session, *args: Any) -> list[str]:
+        begun.set()
+        go_on.wait(60)
+        look(session, *args)  # of a session that is closed by now: raises
+        return ["The colour here is unlike"]
+
+    monkeypatch.setattr(Session, "unlike", late)
+    window.show(noise)
+    window.qtbot.waitUntil(begun.is_set, timeout=20_000)
+    window.dock.guide.measure()  # waits behind it
+    window.dock.open_session(tmp_path / "other.xce")
+    go_on.set()
+    window.dock.guide.jobs._pool.submit(int).result(timeout=60)  # all before it have ended
+    window.settle()
+    assert not notification_manager.records
+    assert not window.dock.unlike.isVisible()
+    assert not window.dock.guide._measuring

@@ -185,10 +185,3 @@ def test_slide_of_another_stain_is_told_until_it_was_clicked(session: Session) -
 def test_usual_slide_and_view_bring_no_warning(learnt: Session) -> None:
     assert learnt.unlike() == []
     assert learnt.unlike(box=(0, 0, 400, 400)) == []
-
-
-def test_slide_that_is_taken_away_meanwhile_is_like_anything(
-    learnt: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Session, "_look", lambda self, *place: self.slides.clear())
-    assert learnt.unlike() == []

@@ -220,3 +220,45 @@ def test_nothing_is_heard_after_close(clicks: AnnotationLayer, store: Store) -> 
     clicks.close()
     clicks.layer.add([10, 20])
     assert len(store.annotations()) == 0
+
+
+@pytest.fixture
+def many(
+    clicks: AnnotationLayer, store: Store, slide_id: str, monkeypatch: pytest.MonkeyPatch
+) -> AnnotationLayer:
+    """Return the layer with 40 imported points in a row and one by hand; ten may be drawn."""
+    monkeypatch.setattr("napari_xce.viewer.standing_clicks.MOST_DRAWN", 10)
+    row = np.column_stack([np.full(40, 20.0), 5.0 * np.arange(40)])
+    store.add_points(slide_id, "tumour", row, provenance="imported")
+    store.add_points(slide_id, "lymphocyte", [[20, 1]])
+    clicks.follow((0, 0, 300, 300))
+    clicks.mirror()
+    return clicks
+
+
+def test_of_too_many_clicks_those_by_hand_and_an_even_choice_are_drawn(
+    many: AnnotationLayer, store: Store
+) -> None:
+    drawn = many.layer.data.tolist()
+    assert [20, 1] in drawn
+    assert 5 <= len(drawn) <= 10
+    many.layer.add([200, 200])
+    assert [200, 200] in many.layer.data.tolist()
+    assert len(store.annotations()) == 42
+
+
+def test_all_clicks_of_a_closer_view_are_drawn(many: AnnotationLayer, store: Store) -> None:
+    many.follow((10, 100, 30, 120))
+    seen = [x for y, x in many.layer.data.tolist() if 100 <= x <= 120]
+    assert seen == [100, 105, 110, 115, 120]
+    many.follow((10, 0, 30, 20))  # beside what is loaded
+    assert [20, 1] in many.layer.data.tolist()
+    many.layer.selected_data = {0}
+    many.layer.remove_selected()
+    assert len(store.annotations()) == 40
+
+
+def test_click_that_is_not_drawn_is_known_all_the_same(many: AnnotationLayer, store: Store) -> None:
+    many.follow((10, 0, 30, 20))
+    assert many.nearest((20, 195), 1) == store.annotations().ids[39]
+    assert len(many.said().labels) == 41

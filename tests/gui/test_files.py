@@ -1,0 +1,198 @@
+"""The section "Files": exports and imports beside the window, with a bar and Cancel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+
+from napari_xce import exchange
+from napari_xce.session import Session
+from napari_xce.slides.slide import Slide
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+TABLE = "y_px,x_px,class\n100,120,tumour\n200,220,cell\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_told() -> None:
+    """Forget what earlier tests were told."""
+    notification_manager.records.clear()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    path = tmp_path / "in.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def let_go(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have files of points read only once this is called."""
+    event, read_points = threading.Event(), exchange.read_points
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        assert threading.current_thread() is not threading.main_thread()
+        event.wait(60)
+        return read_points(*args, **kwargs)
+
+    monkeypatch.setattr(exchange, "read_points", slow)
+    return event.set
+
+
+def _told(words: str) -> int:
+    return sum(words in record.message for record in notification_manager.records)
+
+
+def _wait(window: Any, done: Callable[[], bool]) -> None:
+    window.qtbot.waitUntil(done, timeout=30_000)
+
+
+def test_points_come_in_and_cells_go_out(window: Any, noise: Slide, table: str) -> None:
+    window.show(noise)
+    window.dock.export.imported.emit(table)
+    _wait(window, lambda: len(window.layer("xce: clicks").data) == 2)
+    assert "tumour" in [c.name for c in window.session.classes]
+    assert _told("2 annotations read from in.csv") == 1
+    window.engine.find(window.binding.slide_id, [[150, 160]])
+    out = Path(table).with_name("out.geojson")
+    window.dock.export.exported.emit(str(out))
+    _wait(window, out.exists)
+
+
+@pytest.mark.parametrize("kind", [".geojson", ".json", ".csv"])
+def test_points_of_each_kind_of_file_come_in(
+    window: Any, noise: Slide, tmp_path: Path, kind: str
+) -> None:
+    with Session.create(tmp_path / "other.xce") as other:
+        slide = Slide.from_array(np.zeros((600, 800, 3), np.uint8), mpp=0.5, name="noise")
+        other.annotate("cell", [[10, 20], [30, 40]], slide=other.add_slide(slide))
+        with pytest.warns(match="Nothing has been predicted"):
+            other.export(tmp_path / f"said{kind}")
+    window.show(noise)
+    window.dock.export.imported.emit(str(tmp_path / f"said{kind}"))
+    _wait(window, lambda: len(window.session.annotations()) == 2)
+    assert window.session.annotations().points.tolist() == [[10, 20], [30, 40]]
+
+
+def test_window_goes_on_while_points_are_read(
+    window: Any, noise: Slide, table: str, let_go: Callable[[], None]
+) -> None:
+    window.show(noise)
+    window.dock.export.imported.emit(table)
+    bar = window.dock.job_bar
+    _wait(window, bar.isVisible)
+    assert bar.words.full_text() == "Reading in.csv"
+    window.click((300, 300))  # the window is not blocked: a click is taken, and is on the disk
+    assert len(window.session.annotations()) == 1
+    let_go()
+    _wait(window, lambda: len(window.session.annotations()) == 3)
+    _wait(window, lambda: not bar.isVisible())
+    window.press(Qt.Key.Key_Z, CONTROL)
+    assert len(window.session.annotations()) == 1
+    assert [c.name for c in window.session.classes] == ["background", "cell"]
+
+
+def test_cancelled_import_leaves_the_session_as_it_was(
+    window: Any, noise: Slide, table: str, let_go: Callable[[], None]
+) -> None:
+    window.show(noise)
+    revision = window.session.store.revision
+    window.dock.export.imported.emit(table)
+    _wait(window, window.dock.job_bar.isVisible)
+    window.dock.job_bar.cancel.click()
+    let_go()
+    _wait(window, lambda: "Cancelled: reading in.csv" in str(window.viewer.status))
+    assert window.session.store.revision == revision
+    assert not window.dock.job_bar.isVisible()
+    assert not notification_manager.records
+
+
+def test_import_that_was_over_before_cancel_is_shown(
+    window: Any, noise: Slide, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.show(noise)
+    done, go_on = threading.Event(), threading.Event()
+    import_points = window.session.import_points
+
+    def slow_to_return(*args: Any, **kwargs: Any) -> int:
+        count = import_points(*args, **kwargs)
+        done.set()
+        go_on.wait(60)
+        return count
+
+    monkeypatch.setattr(window.session, "import_points", slow_to_return)
+    window.dock.export.imported.emit(table)
+    _wait(window, done.is_set)
+    window.dock._jobs.cancel()
+    go_on.set()
+    _wait(window, lambda: _told("2 annotations read from in.csv") == 1)
+    assert len(window.session.annotations()) == 2
+
+
+def test_bad_file_is_told_once_in_one_sentence(window: Any, noise: Slide, tmp_path: Path) -> None:
+    window.show(noise)
+    (tmp_path / "bad.geojson").write_text("{", encoding="utf-8")
+    window.dock.export.imported.emit(str(tmp_path / "bad.geojson"))
+    _wait(window, lambda: _told("bad.geojson was not read: it is not valid JSON") == 1)
+    window.settle()
+    assert len(notification_manager.records) == 1
+    assert len(window.session.annotations()) == 0
+
+
+def test_more_points_than_can_teach_are_refused(
+    window: Any, noise: Slide, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_xce.widgets.file_desk.MOST_POINTS", 1)
+    window.show(noise)
+    window.dock.export.imported.emit(table)
+    _wait(window, lambda: _told("more than 1 points, too many to learn from") == 1)
+    assert len(window.session.annotations()) == 0
+
+
+def test_import_into_a_session_that_was_left_is_forgotten(
+    window: Any, noise: Slide, table: str, tmp_path: Path, let_go: Callable[[], None]
+) -> None:
+    Session.create(tmp_path / "other.xce").close()
+    window.show(noise)
+    window.dock.export.imported.emit(table)
+    _wait(window, window.dock.job_bar.isVisible)
+    window.dock.open_session(tmp_path / "other.xce")
+    let_go()
+    window.dock._jobs._pool.submit(int).result(timeout=60)  # the one before it has ended
+    window.settle()
+    assert len(window.session.annotations()) == 0
+    assert not notification_manager.records
+
+
+def test_long_export_shows_a_bar_and_can_be_cancelled(
+    window: Any, noise: Slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.show(noise)
+    let_go = threading.Event()
+    export, path = window.session.export, tmp_path / "cells.csv"
+    path.write_text("as it was", encoding="utf-8")
+
+    def slow(*args: Any, **kwargs: Any) -> Path:
+        let_go.wait(60)
+        return export(*args, **kwargs)
+
+    monkeypatch.setattr(window.session, "export", slow)
+    window.dock.files.export(str(path))
+    bar = window.dock.job_bar
+    window.qtbot.waitUntil(lambda: bar.isVisible(), timeout=20_000)
+    assert "Exporting" in bar.words.full_text()
+    bar.cancel.click()
+    let_go.set()
+    window.qtbot.waitUntil(lambda: "Cancelled" in str(window.viewer.status), timeout=20_000)
+    assert not bar.isVisible()
+    assert path.read_text(encoding="utf-8") == "as it was"

@@ -329,10 +329,13 @@ def test_rows_of_wrong_types_are_refused_in_words(tmp_path: Path, statement: str
 
 
 def test_damaged_setting_counts_as_none(tmp_path: Path) -> None:
-    with Store.create(tmp_path / "session.sqlite") as store:
+    path = tmp_path / "session.sqlite"
+    with Store.create(path) as store:
         store.set_setting("head", "unet")
-        with store._database.transaction() as connection:
-            connection.execute("UPDATE settings SET value = '{'")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE settings SET value = '{'")
+        connection.commit()
+    with Store.open(path) as store:
         assert store.get_setting("head", "yollo") == "yollo"
 
 

@@ -101,8 +101,8 @@ class PointCollector:
         """
         if self._most is not None and len(self) + count > self._most:
             raise ExchangeError(
-                f"it has more than {self._most:,} points, too many to learn from. Import it as "
-                "cells, to show and count them, or export those alone that you want to teach."
+                f"it has more than {self._most:,} points, too many to learn from. Import a "
+                "GeoJSON file as cells, to show and count them, or keep only points that teach."
             )
 
     def leave_out(self, what: str) -> None:

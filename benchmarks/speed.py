@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
-PICTURE = "![Latency, throughput, cost of a tile, memory over half an hour of use](speed.svg)"
+PICTURE = "![Latency, throughput, cost of a tile, memory over an hour of use](speed.svg)"
 Report = dict[str, Any]
 #: Of each benchmark: key of the report, what it is, the aim and whether more is better.
 AIMS: dict[str, list[tuple[str, str, float | None, bool]]] = {
@@ -157,16 +157,7 @@ def write_report(folder: Path) -> Sequence[Path]:
     for name in AIMS:
         words += table(name, reports[name]) if name in reports else []
     text, picture = folder / "speed.md", folder / "speed.svg"
-    text.write_text(
-        "\n".join(
-            [
-                *words,
-                PICTURE,
-                "",
-            ]
-        ),
-        encoding="utf-8",
-    )
+    text.write_text("\n".join([*words, PICTURE, ""]), encoding="utf-8")
     figure, axes = plt.subplots(
         1, len(reports), figsize=(4.6 * len(reports), 3.2), layout="constrained", squeeze=False
     )

@@ -454,10 +454,11 @@ class LiveModel:
             self.former = Former(self.model, self.thresholds)
             self.model = self._to_device(trained)
             self.predictor.forget()
-            self._move_thresholds(before, self._scores_on(tiles))
             self._forget()
             self._calibrations.clear()  # what they fit to has changed
             self.revision += 1
+            # last, as a slide may be out of reach by now
+            self._move_thresholds(before, self._scores_on(tiles))
         said = "promoted" if found.better else "not promoted"
         log.info("fine-tuned copy %s: %s", said, found.words)
         return Trial(found.better, found.words)

@@ -25,13 +25,12 @@ from napari_xce.annotations.records import (
     CellClass,
 )
 from napari_xce.annotations.shapes import (
-    Points,
     centroid,
     checked_points,
     checked_polygon,
     checked_region,
 )
-from napari_xce.annotations.slides import find_slide, refuse_outside, slide_id
+from napari_xce.annotations.slides import find_slide, refuse_outside
 from napari_xce.errors import SessionError
 
 _MOST_RUNS = 100  # of ids that are read anew one by one
@@ -236,23 +235,6 @@ class AnnotationStore(JournalledStore):
             if rows:
                 change.words = f"Delete {annotation_rows.describe(change.connection, rows)}"
                 annotation_rows.delete_rows(change.connection, rows)
-
-    def places_restored(self) -> dict[str, Points]:
-        """Return where the latest undo or redo changed annotations, by slide: points (N, 2).
-
-        Of what was moved, both places; of a mask or region the centroid.
-        """
-        rows = self._journal.replaced.get("annotations", [])
-        return {
-            slide_id(number): np.array(
-                [
-                    (row[annotation_rows.Y], row[annotation_rows.X])
-                    for row in rows
-                    if row[annotation_rows.SLIDE] == number
-                ]
-            )
-            for number in {row[annotation_rows.SLIDE] for row in rows}
-        }
 
     def annotations(self, slide: str | None = None) -> Annotations:
         """Return what stands now, on one slide or on all, in the order of creation.

@@ -25,6 +25,7 @@ COLUMNS = {
         *("id", "slide", "class", "kind", "provenance", "y", "x", "polygon", "created"),
         "set_aside",
     ),
+    "areas": ("id", "slide", "name", "outline"),
 }
 _AT_ONCE = 2_000  # rows encoded in one go
 EVERY_ID = (0, (1 << 63) - 1)

@@ -6,9 +6,12 @@ written by each released version is kept in `tests/annotations/sessions`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import shapely
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,38 @@ def _after(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE journal ADD COLUMN after TEXT")
 
 
+def _areas(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """
+        CREATE TABLE areas (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            slide INTEGER NOT NULL REFERENCES slides (number) DEFERRABLE INITIALLY DEFERRED,
+            name TEXT NOT NULL,
+            outline BLOB NOT NULL  -- polygon or multipolygon (x, y) as well-known binary
+        )
+        """
+    )
+    take_up_areas(connection)
+
+
+def take_up_areas(connection: sqlite3.Connection) -> None:
+    """Move areas that are kept among the settings, as they were before schema 4, to their table."""
+    found = connection.execute("SELECT value FROM settings WHERE key = 'areas'").fetchone()
+    try:
+        rows = [
+            (number, area["name"], shapely.to_wkb(shapely.from_wkt(area["wkt"])))
+            for number, id_ in connection.execute("SELECT number, 'slide-' || number FROM slides")
+            for area in json.loads(found[0] if found else "{}").get(id_, ())
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError):
+        return  # damaged: it could not be read before either
+    connection.executemany("INSERT INTO areas (slide, name, outline) VALUES (?, ?, ?)", rows)
+    connection.execute("DELETE FROM settings WHERE key = 'areas'")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the first schema", _initial),
     Migration(2, "regions set aside for testing", _set_aside),
     Migration(3, "the journal tells what each action led to", _after),
+    Migration(4, "areas to count in are part of the history", _areas),
 )

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from skimage.measure import points_in_poly
+
+from napari_xce.errors import SessionError
 
 BACKGROUND = "background"
 POINT, REJECTION, MASK, REGION = "point", "rejection", "mask", "region"
@@ -46,6 +49,33 @@ class SlideRecord:
     mpp_source: str
     cell_diameter_px: float | None
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """An area to count in: `wkb` is its outline as well-known binary, (x, y), level-0 pixels.
+
+    Bytes, not a geometry, so that two are compared and many are read in no time.
+    """
+
+    name: str
+    wkb: bytes
+
+    @property
+    def outline(self) -> shapely.Polygon | shapely.MultiPolygon:
+        """The outline, coordinates (x, y), holes and all.
+
+        Raises
+        ------
+        SessionError
+            It is damaged.
+        """
+        shape = shapely.from_wkb(self.wkb, on_invalid="ignore")  # None where it is none
+        if not isinstance(shape, shapely.Polygon | shapely.MultiPolygon):
+            raise SessionError(
+                f"The outline of {self.name} is damaged. Delete this area and draw it anew."
+            )
+        return shape
 
 
 @dataclass(frozen=True, slots=True)

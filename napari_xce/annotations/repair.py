@@ -2,7 +2,8 @@
 
 The journal holds the rows after each action, the tables hold what stands: one of them is enough.
 A damaged page belongs to one of them. Where the first page is damaged, which only says where the
-tables begin, that of an empty session takes its place: all sessions begin alike.
+tables begin, that of an empty session takes its place: all sessions begin alike. Tables that came
+with a later schema are told by the journal alone then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_xce.annotations.images import COLUMNS, Image, Row, from_json, put
-from napari_xce.annotations.migrations import Migration
+from napari_xce.annotations.migrations import Migration, take_up_areas
 from napari_xce.annotations.schema import (
     build_at,
     connect,
@@ -30,8 +31,10 @@ _PAGE = 4096
 #: Bytes; no session is smaller.
 SMALLEST = 8 * _PAGE
 _WORDS = "Repair the session after damage"
-#: The first schema whose journal holds what a repair needs.
+#: The first schema whose journal holds what a repair needs; all sessions begin as it made them.
 _FIRST_VERSION = 3
+#: The schema that brought a table that came later. Where it lies in the file, only page 1 says.
+_LATER = {"areas": 4}
 
 
 @dataclass(slots=True)
@@ -127,15 +130,18 @@ def _rescue(path: Path, migrations: Sequence[Migration]) -> _Rescued:
     try:
         return _read(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError):
-        _replace_first_pages(path, migrations)
-        return _read(path)
+        _replace_first_pages(path, [m for m in migrations if m.version <= _FIRST_VERSION])
+        rescued = _read(path)
+        rescued.complete -= set(_LATER)
+        return rescued
 
 
 def _read(path: Path) -> _Rescued:
     """Read all tables as far as possible."""
     rescued = _Rescued()
     with closing(connect(path)) as connection:
-        if pragma(connection, "user_version") < _FIRST_VERSION:
+        version = pragma(connection, "user_version")
+        if version < _FIRST_VERSION:
             raise sqlite3.DatabaseError("its journal is of an older version")
         connection.execute("PRAGMA cell_size_check = ON")
         entries, whole = _readable(connection, "journal", _JOURNAL)
@@ -144,7 +150,9 @@ def _read(path: Path) -> _Rescued:
         if whole and numbers == list(range(1, len(entries) + 1)):
             rescued.complete.add("journal")
         for table, columns in COLUMNS.items():
-            rescued.tables[table], whole = _readable(connection, table, columns)
+            whole = True
+            if version >= _LATER.get(table, version):  # else there was nothing of the kind yet
+                rescued.tables[table], whole = _readable(connection, table, columns)
             if whole:
                 rescued.complete.add(table)
         rescued.settings, whole = _readable(connection, "settings", ("key", "value"))
@@ -220,8 +228,10 @@ def _fill(connection: sqlite3.Connection, rescued: _Rescued) -> None:
         places = ", ".join("?" * len(_JOURNAL))
         connection.executemany(f"INSERT INTO journal VALUES ({places})", rescued.entries)
         connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rescued.settings)
-        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            raise sqlite3.DatabaseError("classes or slides are lost")
+        take_up_areas(connection)
+        for table in COLUMNS:  # not the journal: an undo may outlive the entry it took back
+            if connection.execute(f"PRAGMA foreign_key_check({table})").fetchone() is not None:
+                raise sqlite3.DatabaseError("classes or slides are lost")
         write_checkpoint(connection, _WORDS)
 
 

@@ -1,4 +1,4 @@
-"""What the user said, on the disk before the call returns: classes, annotations, undo and redo.
+"""What the user said, on the disk before the call returns: classes, annotations, areas, undo.
 
 The only door to a session's database. It knows no slides and no learning, only their records.
 Any thread may call; the viewer writes while the engine reads.
@@ -13,15 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from napari_xce.annotations.annotation_store import AnnotationStore
+from napari_xce.annotations.areas import AreaStore, middles
 from napari_xce.annotations.classes import ClassStore
 from napari_xce.annotations.database import Database
 from napari_xce.annotations.records import JournalEntry
-from napari_xce.annotations.slides import SlideStore
+from napari_xce.annotations.rows import SLIDE, X, Y
+from napari_xce.annotations.shapes import Points
+from napari_xce.annotations.slides import SlideStore, slide_id
 from napari_xce.errors import SessionError
 
 
-class Store(SlideStore, ClassStore, AnnotationStore):
+class Store(SlideStore, ClassStore, AnnotationStore, AreaStore):
     """One session's record of what the user said; made by `create` or `open`.
 
     Every method that changes something is one transaction and one entry in the journal. When it
@@ -118,11 +123,25 @@ class Store(SlideStore, ClassStore, AnnotationStore):
         """Do the action undone last once more; return its words, or None."""
         return self._journal.redo()
 
+    def places_restored(self) -> dict[str, Points]:
+        """Return where the latest undo or redo changed annotations and areas, by slide: (N, 2).
+
+        Of what was moved, both places; of a mask, region or area the middle.
+        """
+        replaced = self._journal.replaced
+        places = middles(replaced.get("areas", []))
+        rows = replaced.get("annotations", [])
+        places += [(slide_id(row[SLIDE]), row[Y], row[X]) for row in rows]
+        return {
+            slide: np.array([(y, x) for found, y, x in places if found == slide])
+            for slide in {slide for slide, _, _ in places}
+        }
+
     def together(self, words: str) -> AbstractContextManager[None]:
         """Make one action, and one step of undo, of all that a ``with`` block does.
 
-        All of it is done or, where the block raises, none. `words` say what it is. Annotations and
-        classes may be changed in the block, settings and slides may not.
+        All of it is done or, where the block raises, none. `words` say what it is. Annotations,
+        areas and classes may be changed in the block, settings and slides may not.
 
         Examples
         --------

@@ -1,21 +1,23 @@
 """What a session counts: cells and densities of the slide and of areas drawn on it, and indices.
 
-An area is where cells are counted; it teaches the model nothing. Areas and grades are kept among
-the settings of the session, outside undo.
+An area is where cells are counted; it teaches the model nothing. Undo takes it back like all that
+was said. Grades are a setting of the session, outside undo.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
-import shapely
 from numpy.typing import ArrayLike
 
+from napari_xce.annotations.areas import SLIDE, VIEW, no_area
+from napari_xce.annotations.journal import counted
 from napari_xce.errors import ExchangeError, SessionError, XceWarning
 from napari_xce.exchange import read_areas
+from napari_xce.exchange.stopping import ask_stop
 from napari_xce.exchange.tables import write_rows
 from napari_xce.measures import (
     Grades,
@@ -31,9 +33,7 @@ from napari_xce.predictions.detections import Box
 from napari_xce.session.files import SessionFiles
 from napari_xce.session.predictions import as_box
 
-SLIDE = "slide"
-_AREAS, _GRADES = "areas", "grades"
-_LONGEST_NAME = 200
+_GRADES = "grades"
 
 
 class SessionMeasures(SessionFiles):
@@ -44,10 +44,7 @@ class SessionMeasures(SessionFiles):
     def areas(self, slide: str | None = None) -> list[Place]:
         """Return the areas of a slide in the order they were made."""
         id = self._slide_id(slide)
-        return [
-            place_of_outline(kept["name"], shapely.from_wkt(kept["wkt"]))
-            for kept in self.store.get_setting(_AREAS, {}).get(id, [])
-        ]
+        return [place_of_outline(area.name, area.outline) for area in self.store.areas(id)]
 
     def add_area(
         self, outline: ArrayLike | Outline, name: str | None = None, slide: str | None = None
@@ -74,15 +71,12 @@ class SessionMeasures(SessionFiles):
         XceError
             The area encloses nothing.
         """
-        with self.lock:
-            id = self._slide_id(slide)
-            known = self.areas(id)
-            place = place_of_outline(_free_name(name, known), outline)
-            self._keep_areas(id, [*known, place])
-            return place.name
+        place = place_of_outline("area", outline)
+        return self.store.add_areas(self._slide_id(slide), [name], [_outline(place)])[0]
 
     def import_areas(self, path: str | Path, slide: str | None = None) -> list[str]:
-        """Read the annotated polygons of a GeoJSON file (QuPath) in as areas, holes and all.
+        """Read the annotated polygons of a GeoJSON file (QuPath) in as areas, holes and all; one
+        undo takes all of them back.
 
         Parameters
         ----------
@@ -102,19 +96,17 @@ class SessionMeasures(SessionFiles):
         XceError
             One encloses nothing.
         """
-        with self.lock:
-            id = self._slide_id(slide)
-            found, notes = read_areas(path, origin=self.slides[id].bounds_origin)
-            if not found:
-                raise ExchangeError(f"{path} has no annotated polygons to count in.")
-            known = self.areas(id)
-            new: list[Place] = []
-            for name, shape in found:
-                new.append(place_of_outline(_free_name(name, [*known, *new]), shape))
-            self._keep_areas(id, [*known, *new])
+        id = self._slide_id(slide)
+        found, notes = read_areas(path, origin=self.slides[id].bounds_origin)
+        if not found:
+            raise ExchangeError(f"{path} has no annotated polygons to count in.")
+        outlines = [_outline(place_of_outline(name, shape)) for name, shape in found]
+        ask_stop(f"{path} was not read in: it was stopped.")
+        with self.store.together(f"Import {counted(len(found), 'area')} from {Path(path).name}"):
+            names = self.store.add_areas(id, [name for name, _ in found], outlines)
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)
-        return [place.name for place in new]
+        return names
 
     def replace_area(
         self, name: str, outline: ArrayLike | Outline, slide: str | None = None
@@ -126,10 +118,8 @@ class SessionMeasures(SessionFiles):
         SessionError
             There is no such area.
         """
-        with self.lock:
-            id = self._slide_id(slide)
-            place = place_of_outline(self._area(name, id).name, outline)
-            self._keep_areas(id, [place if a.name == name else a for a in self.areas(id)])
+        place = place_of_outline(name, outline)
+        self.store.reshape_area(self._slide_id(slide), name, _outline(place))
 
     def rename_area(self, name: str, new: str, slide: str | None = None) -> str:
         """Give an area another name; return it, with a number where it was taken.
@@ -139,13 +129,7 @@ class SessionMeasures(SessionFiles):
         SessionError
             There is no such area.
         """
-        with self.lock:
-            id = self._slide_id(slide)
-            self._area(name, id)
-            known = self.areas(id)
-            free = _free_name(new, [a for a in known if a.name != name])
-            self._keep_areas(id, [replace(a, name=free) if a.name == name else a for a in known])
-            return free
+        return self.store.rename_area(self._slide_id(slide), name, new)
 
     def delete_area(self, name: str, slide: str | None = None) -> None:
         """Delete an area.
@@ -155,27 +139,7 @@ class SessionMeasures(SessionFiles):
         SessionError
             There is no such area.
         """
-        with self.lock:
-            id = self._slide_id(slide)
-            self._area(name, id)
-            self._keep_areas(id, [a for a in self.areas(id) if a.name != name])
-
-    def _area(self, name: str, id: str) -> Place:
-        known = self.areas(id)
-        for place in known:
-            if place.name == name:
-                return place
-        names = ", ".join(place.name for place in known) or "none"
-        raise SessionError(f"There is no area {name!r} on this slide. Its areas: {names}.")
-
-    def _keep_areas(self, id: str, places: Sequence[Place]) -> None:
-        kept = self.store.get_setting(_AREAS, {})
-        # WKT with all digits: text that shapely reads back exactly, holes and parts and all
-        kept[id] = [
-            {"name": place.name, "wkt": shapely.to_wkt(place.outline, rounding_precision=-1)}
-            for place in places
-        ]
-        self.store.set_setting(_AREAS, kept)
+        self.store.delete_area(self._slide_id(slide), name)
 
     # ---- grades
 
@@ -257,8 +221,15 @@ class SessionMeasures(SessionFiles):
         """Measure the slide, the view (y0, x0, y1, x1) if given, and every area."""
         id = self._slide_id(slide)
         places = [place_of_box(SLIDE, as_box(None, self.slides[id].shape))]
-        places += [place_of_box("view", view)] if view is not None else []
+        places += [place_of_box(VIEW, view)] if view is not None else []
         return self._measure(id, [*places, *self.areas(id)])
+
+    def _area(self, name: str, id: str) -> Place:
+        known = self.areas(id)
+        for place in known:
+            if place.name == name:
+                return place
+        raise no_area(name, [place.name for place in known])
 
     def _measure(self, id: str, places: Sequence[Place]) -> list[Measures]:
         """Measure places of a slide, all from the same cells."""
@@ -292,11 +263,7 @@ class SessionMeasures(SessionFiles):
         return Path(path)
 
 
-def _free_name(wanted: str | None, known: Sequence[Place]) -> str:
-    """Return a name that no other area has."""
-    taken = {place.name for place in known} | {SLIDE, "view"}
-    name = " ".join((wanted or "").split())[:_LONGEST_NAME]
-    if name and name not in taken:
-        return name
-    stem = name or "area"
-    return next(new for n in range(2 if name else 1, 10**6) if (new := f"{stem} {n}") not in taken)
+def _outline(place: Place) -> Outline:
+    """Return the outline of an area, which has one."""
+    assert place.outline is not None
+    return place.outline

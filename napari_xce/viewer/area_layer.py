@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 from napari.layers import Shapes
 
+from napari_xce.annotations.journal import counted
 from napari_xce.errors import XceError
 from napari_xce.viewer.frame import mark, placement
 from napari_xce.viewer.region_layer import SMALLEST_PX
@@ -16,6 +17,7 @@ from napari_xce.viewer.region_layer import SMALLEST_PX
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_xce.annotations.records import Area
     from napari_xce.session import Session
 
 COLOR = "#00b8d4"
@@ -33,6 +35,8 @@ class AreaLayer:
     slide_id : str
     on_drawn : callable
         Called after the user drew, reshaped or deleted an area.
+    on_change : callable
+        Called when there are others than before, for whatever reason: undo, a script, an import.
     on_error : callable
         Called with the sentence when the session refused.
 
@@ -48,15 +52,18 @@ class AreaLayer:
         session: Session,
         slide_id: str,
         on_drawn: Callable[[], None],
+        on_change: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._session = session
         self._slide_id = slide_id
         self._on_drawn = on_drawn
+        self._on_change = on_change
         self._on_error = on_error
         self._mirroring = False
         self._changed = False  # by the user, since the last tick
         self._width = LINE_PX  # of an outline, level-0 pixels
+        self._stand: list[Area] = session.store.areas(slide_id)
         self._names: list[str] = []  # of the area that each shape belongs to
         self.layer = Shapes(
             ndim=2,
@@ -69,12 +76,20 @@ class AreaLayer:
         )
         mark(self.layer, "areas")
         self.layer.events.data.connect(self._on_data)
-        self.mirror()
+        self._show()
 
     def mirror(self) -> None:
-        """Show the areas of the session."""
+        """Show the areas of the session, if they are others than before."""
+        stand = self._session.store.areas(self._slide_id)
+        if stand != self._stand:
+            self._stand = stand
+            self._show()
+            self._on_change()
+
+    def _show(self) -> None:
+        """Draw the areas that stand."""
         rings, names, titles = [], [], []
-        for area in self._session.areas(self._slide_id):
+        for area in self._stand:
             lines = [
                 line
                 for part in shapely.get_parts(area.outline)
@@ -112,8 +127,10 @@ class AreaLayer:
             return
         self._changed = False
         self._attempt(lambda: self._add(self.layer.data[len(self._names) :]))
-        self.mirror()
+        self._stand = self._session.store.areas(self._slide_id)
+        self._show()  # what was refused, too
         self._on_drawn()
+        self._on_change()
 
     def close(self) -> None:
         """Stop listening. May be called twice."""
@@ -128,8 +145,7 @@ class AreaLayer:
         if action == "removed":
             names = {self._names[i] for i in indices if i < len(self._names)}
             self._names = [n for i, n in enumerate(self._names) if i not in indices]
-            for name in names:
-                self._attempt(lambda name=name: self._session.delete_area(name, self._slide_id))
+            self._attempt(lambda: self._delete(names))
         elif action == "changed":
             self._attempt(lambda: self._reshape(indices))
         self._changed = True
@@ -147,15 +163,26 @@ class AreaLayer:
             if (np.ptp(vertices, axis=0) >= SMALLEST_PX).all():
                 self._session.add_area(_polygon(vertices), slide=self._slide_id)
 
+    def _delete(self, names: set[str]) -> None:
+        """Delete areas, in one action."""
+        with self._session.store.together(_words("Delete", names)):
+            for name in names:
+                self._session.delete_area(name, self._slide_id)
+
     def _reshape(self, indices: set[int]) -> None:
-        """Give areas the outlines that their shapes have now."""
-        for index in indices & set(range(len(self._names))):
-            name = self._names[index]
-            if self._names.count(name) > 1:
-                self._on_error("An area with holes or of several parts cannot be reshaped by hand.")
-            else:
-                shape = _polygon(self.layer.data[index])
-                self._session.replace_area(name, shape, self._slide_id)
+        """Give areas the outlines that their shapes have now, in one action."""
+        shapes = {self._names[i]: self.layer.data[i] for i in indices if i < len(self._names)}
+        if any(self._names.count(name) > 1 for name in shapes):
+            self._on_error("An area with holes or of several parts cannot be reshaped by hand.")
+            return
+        with self._session.store.together(_words("Change", shapes)):
+            for name, vertices in shapes.items():
+                self._session.replace_area(name, _polygon(vertices), self._slide_id)
+
+
+def _words(verb: str, names: Collection[str]) -> str:
+    """Say what is done to which areas."""
+    return f"{verb} {counted(len(names), 'area') if len(names) > 1 else ''.join(names)}"
 
 
 def _polygon(vertices: Any) -> shapely.Polygon:

@@ -51,7 +51,7 @@ class Hooks:
     note: Callable[[str], None]
     class_chosen: Callable[[str], None]
     suggest: Callable[[], None]
-    area_drawn: Callable[[], None]
+    areas_changed: Callable[[], None]
     help: Callable[[], None]
     answer: Callable[[str], bool]  # a key pressed: whether it was about a suggested place
 
@@ -131,7 +131,9 @@ class Binding:
         self.set_class(self._first_class())
         self.overlays.show_all(self.current)
         self._show_regions()
-        self.show_areas()
+        if session.store.areas(slide_id):
+            with keep_selection(viewer):
+                self._add_areas()
 
     # ---- what the user does
 
@@ -183,6 +185,8 @@ class Binding:
         self._step_back_or_forth(self.session.redo, "Done again", "Nothing to redo")
 
     def _step_back_or_forth(self, step: Callable[[], str | None], done: str, nothing: str) -> None:
+        if self.areas is not None:
+            self.areas.tick()  # what was drawn a moment ago is the last thing said
         try:
             words = step()
         except XceError as error:
@@ -231,9 +235,10 @@ class Binding:
         """Show the areas of the session as they are now, as soon as there are some."""
         if self.areas is not None:
             self.areas.mirror()
-        elif self.session.areas(self.slide_id):
+        elif self.session.store.areas(self.slide_id):
             with keep_selection(self.viewer):
                 self._add_areas()
+            self.hooks.areas_changed()
 
     def look_at(self, suggestion: Suggestion) -> None:
         """Fly to a suggestion and draw a ring around it."""
@@ -364,7 +369,12 @@ class Binding:
 
     def _add_areas(self) -> None:
         self.areas = AreaLayer(
-            self.slide_layer, self.session, self.slide_id, self._area_drawn, self.hooks.error
+            self.slide_layer,
+            self.session,
+            self.slide_id,
+            self._area_drawn,
+            self.hooks.areas_changed,
+            self.hooks.error,
         )
         self.areas.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
         self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.areas.layer)
@@ -375,7 +385,6 @@ class Binding:
         assert self.areas is not None
         self.areas.layer.mode = "pan_zoom"
         self.viewer.layers.selection.active = self.clicks.layer
-        self.hooks.area_drawn()
 
     def _take(self, message: Message) -> None:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
@@ -405,6 +414,7 @@ class Binding:
         self._follow_classes()
         self.clicks.mirror()
         self._show_regions()
+        self.show_areas()
         self.pointer.close()
         self.overlays.annotated(self.current)
 

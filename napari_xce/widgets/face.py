@@ -79,7 +79,7 @@ class Face(QWidget):
             note=self.show_note,
             class_chosen=self._show_classes,
             suggest=on_suggest,
-            area_drawn=lambda: self.measures.measure.emit(),
+            areas_changed=lambda: self.measures.measure.emit(),
             help=self.show_help,
             answer=on_answer,
         )

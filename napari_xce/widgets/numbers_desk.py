@@ -6,10 +6,13 @@ GUI thread; what takes longer than a moment runs on the dock's short-lived threa
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
+
+from napari_xce.annotations.journal import counted
 
 if TYPE_CHECKING:
     from napari_xce.viewer.binding import Binding
@@ -111,9 +114,20 @@ class NumbersDesk:
         self.measure()
 
     def _import_areas(self, path: str) -> None:
-        names = self._change(lambda b: b.session.import_areas(path, b.slide_id))
-        if names is not None:
-            show_info(f"{len(names)} areas read from {Path(path).name}")
+        """Read areas in beside the GUI."""
+        binding = self._binding
+        if binding is None:
+            self._note("Choose a slide first")
+            return
+        name = Path(path).name
+
+        def show(names: list[str]) -> None:
+            show_info(f"{counted(len(names), 'area')} read from {name}; Ctrl+Z takes them back")
+            if self._binding is binding:
+                binding.show_areas()
+
+        work = partial(binding.session.import_areas, path, binding.slide_id)
+        self._jobs.start(f"reading {name}", work, show, lasting=True)
 
     def _write(self, what: str, path: str) -> None:
         """Write a table or a report of the slide in use."""
@@ -129,12 +143,10 @@ class NumbersDesk:
         self._note(f"Writing {path}…")
         self._jobs.start(f"writing {Path(path).name}", job, show_info)
 
-    def _change(self, change: Callable[[Binding], Any]) -> Any:
-        """Change areas, then show and measure them."""
-        done = self._with(change)
+    def _change(self, change: Callable[[Binding], Any]) -> None:
+        """Change areas, and show them; where they are others than before, they are measured."""
+        self._with(change)
         self._with(lambda b: b.show_areas())
-        self.measure()
-        return done
 
     def _with(self, act: Callable[[Binding], Any]) -> Any:
         """Do something with the slide in use, if there is one."""

@@ -130,6 +130,8 @@ def test_session_of_each_released_schema_opens(released: Path, path: Path) -> No
         assert standing.set_aside.tolist() == [False] * 4 + [released.stem != "v1"]
         assert standing.points[:3].tolist() == [[10.25, 20], [30, 40], [50, 60]]
         assert store.slides()["slide-1"].mpp == (0.25, 0.5)
+        areas = [] if released.stem in ("v1", "v2", "v3") else ["hot"]
+        assert [area.name for area in store.areas("slide-1")] == areas
         assert store.get_setting("head") == "yollo"
         assert store.redo() == "Delete class tumour and its 1 annotation"
         while store.undo():

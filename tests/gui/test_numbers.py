@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -20,6 +20,8 @@ from .conftest import LEFT, NO_MODIFIER
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+Z = Qt.Key.Key_Z
 CELLS = [[100, 100], [200, 200], [300, 300], [400, 100]]
 
 
@@ -65,12 +67,7 @@ def test_drawn_rectangle_is_counted_and_named(counted: Any) -> None:
     counted.dock.measures.draw.emit("add_rectangle")
     layer = counted.layer("xce: areas")
     assert (layer.mode, counted.viewer.layers.selection.active) == ("add_rectangle", layer)
-    start, end = counted.spot((50, 50)), counted.spot((250, 250))
-    QTest.mousePress(counted.canvas, LEFT, NO_MODIFIER, start)
-    for step in range(1, 6):
-        QTest.mouseMove(counted.canvas, start + (end - start) * step / 5)
-        counted.qtbot.wait(10)
-    QTest.mouseRelease(counted.canvas, LEFT, NO_MODIFIER, end)
+    draw_square(counted, 200)
     wait(counted, lambda: "area 1" in places(counted))
     (area,) = counted.session.areas()
     assert area.box == pytest.approx((50, 50, 250, 250), abs=5)
@@ -160,6 +157,72 @@ def test_unknown_pixel_size_is_said_in_words(window: Any) -> None:
     wait(window, lambda: "view" in places(window))
     assert row(window) == ["cell", "4", "–"]
     assert "pixel size is unknown" in window.dock.measures.words.text()
+
+
+def shown(window: Any) -> list[str]:
+    """Return the names on the areas layer."""
+    return [name for name in window.layer("xce: areas").features["name"] if name]
+
+
+def draw_square(window: Any, side: int) -> Any:
+    """Draw a square from (50, 50) on, and let go."""
+    window.dock.measures.draw.emit("add_rectangle")
+    start, end = window.spot((50, 50)), window.spot((50 + side, 50 + side))
+    QTest.mousePress(window.canvas, LEFT, NO_MODIFIER, start)
+    for step in range(1, 6):
+        QTest.mouseMove(window.canvas, start + (end - start) * step / 5)
+        window.qtbot.wait(10)
+    QTest.mouseRelease(window.canvas, LEFT, NO_MODIFIER, end)
+    return window.layer("xce: areas")
+
+
+def test_ctrl_z_takes_areas_and_clicks_back_in_their_order(counted: Any) -> None:
+    counted.session.annotate("cell", [[200, 200]])
+    layer = draw_square(counted, 200)
+    counted.settle()
+    (drawn,) = counted.session.areas()
+    layer.selected_data = {0}
+    layer.data = [np.array([[50, 50], [50, 350], [350, 350], [350, 50]])]
+    counted.settle()
+    layer.selected_data = {0}
+    layer.remove_selected()
+    counted.settle()
+    assert shown(counted) == []
+    counted.press(Z, CTRL)
+    assert (shown(counted), counted.session.areas()[0].box) == (["area 1"], (50, 50, 350, 350))
+    counted.press(Z, CTRL)
+    assert counted.session.areas()[0].outline.equals(drawn.outline)
+    assert np.ptp(layer.data[0], axis=0) == pytest.approx([200, 200], abs=5)
+    counted.press(Z, CTRL)
+    assert (shown(counted), len(counted.session.annotations())) == ([], 1)
+    counted.press(Z, CTRL)
+    assert len(counted.session.annotations()) == 0
+    for _ in range(2):
+        counted.press(Z, CTRL | SHIFT)
+    assert (shown(counted), len(counted.session.annotations())) == (["area 1"], 1)
+    wait(counted, lambda: "area 1" in places(counted))
+
+
+def test_ctrl_z_right_after_drawing_takes_the_area_and_not_the_click(counted: Any) -> None:
+    counted.session.annotate("cell", [[200, 200]])
+    counted.settle()
+    draw_square(counted, 200)
+    counted.binding.undo()  # before the next tick
+    assert (counted.session.areas(), len(counted.session.annotations())) == ([], 1)
+
+
+def test_several_areas_deleted_together_are_one_step_of_undo(counted: Any) -> None:
+    counted.session.add_area(((0, 0), (150, 150)))
+    counted.session.add_area(((200, 200), (350, 350)))
+    counted.settle()
+    layer = counted.layer("xce: areas")
+    layer.selected_data = {0, 1}
+    layer.remove_selected()
+    counted.settle()
+    assert counted.session.areas() == []
+    assert counted.session.undo() == "Delete 2 areas"
+    counted.settle()
+    assert shown(counted) == ["area 1", "area 2"]
 
 
 def test_cells_and_areas_of_qupath_are_counted(counted: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import shapely
 from children import acknowledge, serve
 from states import state
 
@@ -22,9 +23,12 @@ def act(store: Store, chance: random.Random) -> None:
     step = chance.choice(
         ["add"] * 6 + ["reject", "mask", "review", "aside", "move", "move", "relabel", "delete"]
         + ["class", "rename", "drop", "undo", "undo", "redo", "import", "slide", "setting"]
+        + ["area", "area", "reshape", "unarea"]
     )  # fmt: skip
     name = chance.choice(names) if names else store.add_class(f"class {store.revision}").name
     some = chance.sample(ids, min(len(ids), 3))
+    areas = [area.name for area in store.areas("slide-1")]
+    outline = shapely.box(0, 0, *place)
     if step == "add":
         store.add_points("slide-1", name, [place] * chance.randint(1, 3))
     elif step == "reject":
@@ -46,6 +50,12 @@ def act(store: Store, chance: random.Random) -> None:
         store.rename_class(name, f"name {store.revision}")
     elif step == "drop":
         store.delete_class(name)
+    elif step == "area":
+        store.add_areas("slide-1", [None], [outline])
+    elif step == "reshape" and areas:
+        store.reshape_area("slide-1", areas[0], outline)
+    elif step == "unarea" and areas:
+        store.delete_area("slide-1", areas[-1])
     elif step in ("undo", "redo"):
         getattr(store, step)()
     elif step == "import":

@@ -87,7 +87,7 @@ def test_killed_while_creating_leaves_a_whole_session_or_none(
         assert killed
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 3])
 def test_killed_while_migrating_the_session_is_of_the_old_version_or_the_new(
     nursery: Nursery, tmp_path: Path, version: int, count: Count
 ) -> None:

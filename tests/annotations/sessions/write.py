@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import shapely
+
 from napari_xce.annotations import Store
 from napari_xce.annotations.migrations import MIGRATIONS
 
@@ -27,6 +29,7 @@ def write(path: Path) -> None:
         store.reject(slide, [[50, 60]])
         store.add_mask(slide, "tumour", [(0, 0), (0, 3), (3, 0)])
         store.review(slide, [(0, 0), (100, 200)], set_aside=True)
+        store.add_areas(slide, ["hot"], [shapely.box(10, 20, 30, 40.5)])
         store.delete_class("tumour")
         store.undo()
     path.with_name(path.name + ".lock").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,36 @@ def find_view_by_drawing(viewer: Any) -> None:
     canvas = _canvas(viewer)
     if canvas is not None:
         vars(canvas._scene_canvas).pop("visual_at", None)
+
+
+def accept_mixed_units(viewer: Any) -> None:
+    """Let slides with and without a pixel size lie side by side without a word.
+
+    Symptom: "Inconsistent units across layers; units will not be used for rendering", again with
+    every layer of ours that comes or goes. Cause: the one slide is in micrometres, the other one in
+    pixels, as is right: micrometres would be made up, on napari's scale bar, too. Each is drawn as
+    it should be. Can go when napari warns once, or lets a layer say that its units are unknown.
+    """
+    canvas = _canvas(viewer)
+    if canvas is None:
+        return
+    module = sys.modules[type(canvas).__module__]
+
+    def update() -> None:
+        warn, module.show_warning = module.show_warning, lambda *_: None
+        try:
+            type(canvas)._update_world_units(canvas)
+        finally:
+            module.show_warning = warn
+
+    canvas._update_world_units = update
+
+
+def warn_of_mixed_units(viewer: Any) -> None:
+    """Take back what :func:`accept_mixed_units` did."""
+    canvas = _canvas(viewer)
+    if canvas is not None:
+        vars(canvas).pop("_update_world_units", None)
 
 
 def canvas_widget(viewer: Any) -> Any:

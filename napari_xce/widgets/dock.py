@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication, QShortcut
 
 from napari_xce.errors import XceError
 from napari_xce.viewer.bell import Bell
-from napari_xce.viewer.compat import focus_canvas
+from napari_xce.viewer.compat import accept_mixed_units, focus_canvas, warn_of_mixed_units
 from napari_xce.viewer.size_ring import SizeRing
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.face import Face
@@ -138,6 +138,7 @@ class AnnotatorDock(Face):
             return
         self.is_open = False
         self._timer.stop()
+        warn_of_mixed_units(self.viewer)
         self._listen(False)
         self._ring.close()
         self._jobs.close()
@@ -152,6 +153,7 @@ class AnnotatorDock(Face):
         self.is_open = True
         _docks[self.viewer] = ref(self)
         self._timer.start()
+        accept_mixed_units(self.viewer)
         self._listen(True)
         self._start_with_only_slide()
 

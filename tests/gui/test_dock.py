@@ -497,3 +497,21 @@ def test_two_viewers_have_docks_that_know_nothing_of_each_other(
     first.binding.clicks.layer.add([10, 10])
     assert first.session is not second.session
     assert len(second.session.annotations()) == 0
+
+
+def test_slide_without_pixel_size_beside_one_with_it_brings_no_warning(
+    window: Any, noise: Slide
+) -> None:
+    told: list[str] = []
+    notification_manager.notification_ready.connect(lambda event: told.append(event.message))
+    window.show(noise)
+    layer = add_slide_layer(window.viewer, Slide.from_array(np.asarray(noise.levels[0])[:300]))
+    window.settle()
+    window.dock._use_layer(layer)
+    window.dock.slide.diameter.value = 18
+    window.dock.slide.accept.click()
+    window.settle()
+    window.click((100, 100))  # our layers come in pixels, beside micrometres
+    assert len(window.session.annotations("slide-2")) == 1
+    assert window.viewer.layers.units is None
+    assert told == []

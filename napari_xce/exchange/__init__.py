@@ -10,21 +10,23 @@ from numpy.typing import ArrayLike
 from napari_xce.annotations.records import Annotations, CellClass
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.coco import write_coco
-from napari_xce.exchange.coco_reading import is_coco, read_coco
+from napari_xce.exchange.coco_reading import is_coco, read_coco, read_coco_cells
 from napari_xce.exchange.frames import CORNER, Origin
 from napari_xce.exchange.geojson import write_geojson
-from napari_xce.exchange.geojson_reading import read_areas, read_cells, read_geojson
-from napari_xce.exchange.imported import ImportedPoints
+from napari_xce.exchange.geojson_reading import read_areas, read_geojson, read_geojson_cells
+from napari_xce.exchange.imported import ImportedCells, ImportedPoints
 from napari_xce.exchange.label_tiff import write_label_tiff
 from napari_xce.exchange.label_zarr import write_label_zarr
 from napari_xce.exchange.labels import LazyLabels
 from napari_xce.exchange.outlines import Outline, outlines
-from napari_xce.exchange.tables import read_csv, write_csv
+from napari_xce.exchange.table_reading import read_csv, read_csv_cells
+from napari_xce.exchange.tables import write_csv
 from napari_xce.predictions.detections import Detections
 
 __all__ = [
     "FORMATS",
     "MASK_FORMATS",
+    "ImportedCells",
     "ImportedPoints",
     "LazyLabels",
     "Outline",
@@ -177,6 +179,28 @@ def read_points(
     if suffix == ".json" and is_coco(path):
         return read_coco(path, slide_name, most=most)
     return read_geojson(path, origin=origin, most=most)
+
+
+def read_cells(
+    path: Path | str,
+    *,
+    mpp: tuple[float, float] | None = None,
+    origin: Origin = CORNER,
+    slide_name: str = "",
+) -> ImportedCells:
+    """Read cells that were found from GeoJSON, COCO or a table; parameters as for `read_points`.
+
+    Raises
+    ------
+    ExchangeError
+        If the format is unknown or the file is not as it must be; says what, where, and what to do.
+    """
+    suffix = _suffix(path, _READABLE, "read")
+    if suffix in (".csv", ".tsv"):
+        return read_csv_cells(path, mpp=mpp)
+    if suffix == ".json" and is_coco(path):
+        return read_coco_cells(path, slide_name)
+    return read_geojson_cells(path, origin=origin)
 
 
 def _suffix(path: Path | str, known: Sequence[str], verb: str) -> str:

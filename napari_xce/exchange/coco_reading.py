@@ -5,10 +5,11 @@ Objects go by one at a time, though the categories may stand behind them: the na
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from napari_xce.errors import ExchangeError
 from napari_xce.exchange.frames import from_corner_xy
-from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector, clean_name
+from napari_xce.exchange.imported import (
+    FARTHEST,
+    CellCollector,
+    ImportedCells,
+    ImportedPoints,
+    PointCollector,
+    clean_name,
+)
 from napari_xce.exchange.json_file import open_text, sentences
 from napari_xce.exchange.json_stream import first_list, iter_items
 
@@ -60,6 +68,61 @@ def read_coco(path: Path | str, image: str = "", *, most: int | None = None) -> 
         must be; with its number.
     """
     collector = PointCollector(most)
+
+    def add(category: str, entry: Document, found: _Found) -> None:
+        shell = None if found.outline is None else from_corner_xy(_open(found.outline))
+        collector.add(from_corner_xy(found.centre), category, shell)
+
+    _gather(path, image, collector, add)
+    return collector.finish()
+
+
+def read_coco_cells(path: Path | str, image: str = "") -> ImportedCells:
+    """Read the objects of one image of a COCO file as cells that were found.
+
+    Parameters
+    ----------
+    path, image
+        As for :func:`read_coco`.
+
+    Returns
+    -------
+    ImportedCells
+        The score is "score", 1 where there is none or it is not in [0, 1]; the diameter is that of
+        a disc of the outline's area, else the mean of the sides of the box.
+
+    Raises
+    ------
+    ExchangeError
+        As for :func:`read_coco`.
+    """
+    collector = CellCollector()
+
+    def add(category: str, entry: Document, found: _Found) -> None:
+        score = entry.get("score")
+        ((y, x),) = from_corner_xy(found.centre).tolist()
+        score = score if isinstance(score, float) else math.nan
+        collector.add_cell(y, x, category, score, found.diameter)
+
+    _gather(path, image, collector, add)
+    return collector.finish_cells()
+
+
+class _Found(NamedTuple):
+    """Where an object is, in the file's frame (x, y), and how large; NaN where that is unknown."""
+
+    centre: NDArray[np.float64]
+    outline: shapely.Polygon | None
+    diameter: float
+
+
+def _gather(
+    path: Path | str,
+    image: str,
+    collector: PointCollector,
+    add: Callable[[str, Document, _Found], None],
+) -> None:
+    """Hand on object by object, for now under its category; then tell what these are called."""
     rest: Document = {}
     numbers: dict[Any, int] = {}  # of the first object of each category
     with sentences(path), open_text(Path(path)) as read:
@@ -68,13 +131,19 @@ def read_coco(path: Path | str, image: str = "", *, most: int | None = None) -> 
             if not isinstance(category, float | str):
                 raise _unnamed(number, category)
             numbers.setdefault(category, number)
-            _add(entry, number, category, collector)
+            if entry.get("iscrowd"):
+                collector.leave_out("crowds")
+                continue
+            found = _place(entry, number)
+            if found is None:
+                collector.leave_out("objects without a place")
+            else:
+                add(str(category), entry, found)
         names = _names(rest)
         for category, number in numbers.items():
             if category not in names:
                 raise _unnamed(number, category)
         collector.rename({str(category): name for category, name in names.items()})
-        return collector.finish()
 
 
 def _objects(entries: Iterator[Any], rest: Document, image: str) -> Iterator[tuple[int, Document]]:
@@ -120,22 +189,20 @@ def _image(document: Document, name: str) -> Any:
     )
 
 
-def _add(entry: Document, number: int, category: Any, collector: PointCollector) -> None:
-    """Collect one object, for now under its category."""
-    if entry.get("iscrowd"):
-        collector.leave_out("crowds")
-        return
+def _place(entry: Document, number: int) -> _Found | None:
+    """Return where an object is, None where it does not say."""
     outline = _outline(entry.get("segmentation"), number)
+    box = _box(entry, number)
     centre = _keypoint(entry, number)
     if centre is None and outline is not None:
         centre = shapely.get_coordinates(outline.centroid)[0]
+    if centre is None and box is not None:
+        centre = box[:2] + box[2:] / 2
     if centre is None:
-        centre = _middle_of_box(entry, number)
-    if centre is None:
-        collector.leave_out("objects without a place")
-        return
-    shell = None if outline is None else from_corner_xy(_open(outline))
-    collector.add(from_corner_xy(centre), str(category), shell)
+        return None
+    if outline is not None:
+        return _Found(centre, outline, 2 * math.sqrt(outline.area / math.pi))
+    return _Found(centre, None, math.nan if box is None else float(box[2:].mean()))
 
 
 def _keypoint(entry: Document, number: int) -> NDArray[np.float64] | None:
@@ -147,13 +214,12 @@ def _keypoint(entry: Document, number: int) -> NDArray[np.float64] | None:
     return numbers[:2] if numbers[2] > 0 else None  # 0: not labelled
 
 
-def _middle_of_box(entry: Document, number: int) -> NDArray[np.float64] | None:
-    """Return the middle (x, y) of the box x, y, width, height."""
+def _box(entry: Document, number: int) -> NDArray[np.float64] | None:
+    """Return the box x, y, width, height of an object that has one."""
     values = entry.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
         return None
-    numbers = _numbers(values, number)
-    return numbers[:2] + numbers[2:] / 2
+    return _numbers(values, number)
 
 
 def _outline(rings: Any, number: int) -> shapely.Polygon | None:

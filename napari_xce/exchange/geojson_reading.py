@@ -6,7 +6,6 @@ Features go by one at a time, so that a million of them do not stand in memory a
 from __future__ import annotations
 
 import math
-from array import array
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,25 +23,19 @@ from napari_xce.exchange.geojson_features import (
     Feature,
     iter_features,
 )
-from napari_xce.exchange.imported import FARTHEST, ImportedPoints, PointCollector
+from napari_xce.exchange.imported import (
+    FARTHEST,
+    CellCollector,
+    ImportedCells,
+    ImportedPoints,
+    PointCollector,
+)
 from napari_xce.exchange.json_file import sentences
 from napari_xce.exchange.outlines import Area
-from napari_xce.predictions.detections import Detections
 
 SCORES = ("score", "Detection probability")
 DIAMETERS = ("diameter px",)
 _ELSEWHERE = "objects on other planes (z or t)"
-
-
-class ImportedCells(NamedTuple):
-    """Cells that were found, as they come from a file.
-
-    `colors` maps class names to "#rrggbb", `notes` are sentences about what was left out.
-    """
-
-    cells: Detections
-    colors: dict[str, str]
-    notes: tuple[str, ...]
 
 
 class ImportedAreas(NamedTuple):
@@ -140,7 +133,7 @@ def _outer_outline(shape: Area, origin: Origin) -> NDArray[np.float64]:
     return from_corner_xy(shapely.get_coordinates(largest.exterior)[:-1], origin)
 
 
-def read_cells(path: Path | str, *, origin: Origin = CORNER) -> ImportedCells:
+def read_geojson_cells(path: Path | str, *, origin: Origin = CORNER) -> ImportedCells:
     """Read the detections and cells of a GeoJSON file as cells that were found.
 
     Parameters
@@ -160,8 +153,7 @@ def read_cells(path: Path | str, *, origin: Origin = CORNER) -> ImportedCells:
     ExchangeError
         As for :func:`read_geojson`.
     """
-    collector = PointCollector()
-    scores, diameters = array("f"), array("f")
+    collector = CellCollector()
     shift_y, shift_x = (value - 0.5 for value in origin)
     with sentences(path):
         for feature in iter_features(path):
@@ -173,13 +165,10 @@ def read_cells(path: Path | str, *, origin: Origin = CORNER) -> ImportedCells:
             label = _label(feature, collector)
             score, diameter = feature.measurement(*SCORES), feature.measurement(*DIAMETERS)
             for x, y, size in _centres(feature, collector):
-                collector.add_one(y + shift_y, x + shift_x, label)
-                scores.append(score if 0 <= score <= 1 else 1.0)
-                diameters.append(diameter if diameter > 0 else size)
-    cells = Detections(
-        collector.points, collector.labels, np.asarray(scores), np.asarray(diameters)
-    )
-    return ImportedCells(cells, collector.colors, collector.notes)
+                collector.add_cell(
+                    y + shift_y, x + shift_x, label, score, diameter if diameter > 0 else size
+                )
+    return collector.finish_cells()
 
 
 def _centres(feature: Feature, collector: PointCollector) -> list[tuple[float, float, float]]:

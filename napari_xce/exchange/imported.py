@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.errors import ExchangeError
+from napari_xce.predictions.detections import Detections
 
 LONGEST_NAME = 200  # characters of a class name; arrays of names take the longest one's room
 FARTHEST = 1e9  # pixels; no slide is larger, and sums of such numbers stay exact
@@ -47,6 +50,17 @@ class ImportedPoints:
 
     def __len__(self) -> int:
         return len(self.points)
+
+
+class ImportedCells(NamedTuple):
+    """Cells that were found, as they come from a file.
+
+    `colors` maps class names to "#rrggbb", `notes` are sentences about what was left out.
+    """
+
+    cells: Detections
+    colors: dict[str, str]
+    notes: tuple[str, ...]
 
 
 class PointCollector:
@@ -101,8 +115,8 @@ class PointCollector:
         """
         if self._most is not None and len(self) + count > self._most:
             raise ExchangeError(
-                f"it has more than {self._most:,} points, too many to learn from. Import a "
-                "GeoJSON file as cells, to show and count them, or keep only points that teach."
+                f"it has more than {self._most:,} points, too many to learn from. Import them "
+                "as cells, to show and count them, or keep only points that teach."
             )
 
     def leave_out(self, what: str) -> None:
@@ -136,6 +150,25 @@ class PointCollector:
             set_aside=tuple(self.set_aside),
             notes=self.notes,
         )
+
+
+class CellCollector(PointCollector):
+    """Gathers cells that were found: points with a score and a diameter, without outlines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scores, self._diameters = array("f"), array("f")
+
+    def add_cell(self, y: float, x: float, label: str, score: float, diameter: float) -> None:
+        """Add one cell; a score that is not in [0, 1] is 1, a diameter not above 0 unknown."""
+        self.add_one(y, x, label)
+        self._scores.append(score if 0 <= score <= 1 else 1.0)
+        self._diameters.append(diameter if diameter > 0 else math.nan)
+
+    def finish_cells(self) -> ImportedCells:
+        """Return everything gathered."""
+        sizes = np.asarray(self._scores), np.asarray(self._diameters)
+        return ImportedCells(Detections(self.points, self.labels, *sizes), self.colors, self.notes)
 
 
 def clean_name(name: str, where: str) -> str:

@@ -191,7 +191,8 @@ class SessionFiles(SessionReviewing):
                 self.store.review(id, region, set_aside)
 
     def import_cells(self, path: str | Path, slide: str | None = None) -> int:
-        """Read in cells that another program found (GeoJSON), in the place of those found here.
+        """Read in cells that were found elsewhere (GeoJSON, COCO or CSV), in the place of those
+        found here.
 
         They are shown, counted and exported like the model's own, until the model learns and
         predicts their places anew. Nothing is learnt from them: for that, see ``import_points``.
@@ -199,7 +200,8 @@ class SessionFiles(SessionReviewing):
         Parameters
         ----------
         path : path
-            Objects of type detection and cell are read, with class, colour, "score" and size.
+            Of GeoJSON the objects of type detection and cell, of our own tables the rows of kind
+            "detection", of COCO and of other tables all; with class, colour, "score" and size.
         slide : str, optional
             Not needed when there is one slide.
 
@@ -215,9 +217,15 @@ class SessionFiles(SessionReviewing):
             The file is not as it must be, or has no such cells; nothing is read in.
         """
         id = self._slide_id(slide)
-        cells, colors, told = exchange.read_cells(path, origin=self.slides[id].bounds_origin)
+        slide_read = self.slides[id]
+        cells, colors, told = exchange.read_cells(
+            path,
+            mpp=slide_read.mpp,
+            origin=slide_read.bounds_origin,
+            slide_name=slide_read.name,
+        )
         notes = list(told)
-        inside = on_slide(cells.points, self.slides[id].shape)
+        inside = on_slide(cells.points, slide_read.shape)
         if not inside.all():
             notes.append(_beyond(int((~inside).sum())))
             cells = cells[inside]

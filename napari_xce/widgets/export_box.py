@@ -1,4 +1,4 @@
-"""Out and in: cells, masks and the model to files that other programs open; points back in."""
+"""Out and in: cells, masks and the model to files that other programs open; points and cells in."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ FORMATS = (  # words, suffix, whether it is made of masks
     ("Cells as COCO (JSON)…", ".json"),
     ("The model (safetensors)…", ".safetensors"),
 )
+
+READABLE = "*.geojson *.geojson.gz *.json *.csv *.tsv"
 
 
 class ExportBox(Fold):
@@ -35,8 +37,8 @@ class ExportBox(Fold):
         )
         self.cells = button(
             "Import cells…",
-            "Show and count what QuPath found (GeoJSON), in the place of the cells found here; "
-            "nothing is learnt from it",
+            "Show and count what another program found (GeoJSON, COCO or CSV), a million cells and "
+            "more, in the place of the cells found here; nothing is learnt from it",
             self._ask_cells,
         )
         self.add_row(self.export)
@@ -51,15 +53,11 @@ class ExportBox(Fold):
             self.exported.emit(path if path.endswith(suffix) else path + suffix)
 
     def _ask_in(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Import points", "", "Points (*.geojson *.geojson.gz *.json *.csv)"
-        )
+        path, _ = QFileDialog.getOpenFileName(self, "Import points", "", f"Points ({READABLE})")
         if path:
             self.imported.emit(path)
 
     def _ask_cells(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Import cells", "", "Cells (*.geojson *.geojson.gz *.json)"
-        )
+        path, _ = QFileDialog.getOpenFileName(self, "Import cells", "", f"Cells ({READABLE})")
         if path:
             self.cells_imported.emit(path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from napari_xce.annotations.records import CellClass
 from napari_xce.errors import ExchangeError
-from napari_xce.exchange import read_points, write
+from napari_xce.exchange import read_cells, read_points, write, write_coco
 from napari_xce.predictions.detections import Detections
 
 TUMOUR = {"id": 7, "name": "tumour"}
@@ -102,3 +103,32 @@ def test_order_of_the_parts_of_the_file_does_not_matter(tmp_path: Path) -> None:
         found = read_points(path, slide_name="b.svs")
         assert found.points.tolist() == [[19.5, 19.5]]
         assert found.labels.tolist() == ["tumour"]
+
+
+def test_our_cells_come_back_with_score_and_size(tmp_path: Path) -> None:
+    cells = Detections([[1.5, 2.25], [30, 4]], ["a", "b"], [0.25, 1.0], [16.5, 8])
+    classes = [CellClass(1, "a", "#ff0000", None), CellClass(2, "b", "#00ff00", None)]
+    path = tmp_path / "cells.json"
+    write_coco(path, detections=cells, classes=classes, slide_name="s", shape=(100, 100))
+    found = read_cells(path).cells
+    assert found.points.tolist() == [[1.5, 2.25], [30, 4]]
+    assert found.labels.tolist() == ["a", "b"]
+    assert (found.scores.tolist(), found.diameters.tolist()) == ([0.25, 1.0], [16.5, 8])
+
+
+def test_outline_and_box_tell_the_size_of_a_cell(tmp_path: Path) -> None:
+    square = [0, 0, 10, 0, 10, 10, 0, 10]
+    objects = [
+        {"category_id": 1, "segmentation": [square], "bbox": [0, 0, 10, 10], "score": 0.5},
+        {"category_id": 1, "bbox": [4, 6, 10, 20]},
+        {"category_id": 1, "keypoints": [5, 7, 2]},
+        {"category_id": 1, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+    ]
+    document = {"annotations": objects, "categories": [{"id": 1, "name": "cell"}]}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    found, _, notes = read_cells(path)
+    assert found.points.tolist() == [[4.5, 4.5], [15.5, 8.5], [6.5, 4.5]]
+    expected = [math.sqrt(400 / math.pi), 15, math.nan]  # a disc of 100 px^2; the mean side
+    np.testing.assert_allclose(found.diameters, expected, rtol=1e-6)
+    assert (found.scores.tolist(), notes) == ([0.5, 1, 1], ("Left out: 1 crowds.",))

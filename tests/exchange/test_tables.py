@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from napari_xce.annotations.records import Annotations
 from napari_xce.errors import ExchangeError
-from napari_xce.exchange.tables import read_csv, write_csv
+from napari_xce.exchange.table_reading import read_csv
+from napari_xce.exchange.tables import write_csv
 from napari_xce.predictions.detections import Detections
 
 

@@ -13,6 +13,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_xce import exchange
+from napari_xce.annotations import CellClass
+from napari_xce.predictions.detections import Detections
 from napari_xce.session import Session
 from napari_xce.slides.slide import Slide
 
@@ -82,6 +84,22 @@ def test_points_of_each_kind_of_file_come_in(
     window.dock.export.imported.emit(str(tmp_path / f"said{kind}"))
     _wait(window, lambda: len(window.session.annotations()) == 2)
     assert window.session.annotations().points.tolist() == [[10, 20], [30, 40]]
+
+
+@pytest.mark.parametrize("kind", [".geojson", ".json", ".csv"])
+def test_cells_of_each_kind_of_file_come_in(
+    window: Any, noise: Slide, tmp_path: Path, kind: str
+) -> None:
+    cells = Detections([[100, 120], [200, 220]], ["tumour", "cell"], [0.75, 0.5], [16, 18])
+    path, classes = tmp_path / f"found{kind}", [CellClass(1, "cell", "#ff0000", None)]
+    tumour = CellClass(2, "tumour", "#00ff00", None)
+    exchange.write(path, detections=cells, classes=[*classes, tumour], shape=(600, 800))
+    window.show(noise)
+    window.dock.export.cells_imported.emit(str(path))
+    _wait(window, lambda: _told("2 cells read from") == 1)
+    assert len(window.session.annotations()) == 0
+    assert window.session.measure().counts == {"cell": 1, "tumour": 1}
+    _wait(window, lambda: len(window.layer("xce: cells").data) == 2)
 
 
 def test_window_goes_on_while_points_are_read(

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def read(name: str, content: bytes) -> int | None:
         found, refused = answer_or_refusal(
             lambda: read_points(path, mpp=(0.5, 0.5)), xce.ExchangeError
         )
-        others = [read_cells, read_areas] if "geojson" in name else []
+        others = [partial(read_cells, mpp=(0.5, 0.5))]
+        others += [read_areas] if "geojson" in name else []
         for other in others:
             sentence = answer_or_refusal(lambda: other(path), xce.ExchangeError)[1]  # noqa: B023
             assert sentence is None or sentence.startswith(str(path))

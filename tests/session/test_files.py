@@ -279,6 +279,24 @@ def test_exported_cells_come_back_as_cells(predicted: Session, tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("kind", [".csv", ".json"])
+def test_cells_come_back_from_tables_and_coco(
+    predicted: Session, tmp_path: Path, kind: str
+) -> None:
+    cells = predicted.predict()
+    predicted.export(tmp_path / f"cells{kind}")
+    with Session.create(tmp_path / "other.xce", classes=["stroma"]) as other:
+        id = other.add_slide(make_slide())
+        with pytest.warns(xce.XceWarning, match="lowered"):
+            assert other.import_cells(tmp_path / f"cells{kind}") == len(cells)
+        back = other.predictions[id].detections.query()
+        order, again = (np.lexsort(found.points.T) for found in (cells, back))
+        np.testing.assert_allclose(back.points[again], cells.points[order], atol=1e-3)
+        np.testing.assert_allclose(back.scores[again], cells.scores[order], atol=1e-3)
+        np.testing.assert_allclose(back.diameters[again], cells.diameters[order], atol=1e-3)
+        assert back.labels[again].tolist() == cells.labels[order].tolist()
+
+
 def test_imported_cells_are_all_shown_whatever_their_score(
     session: Session, tmp_path: Path
 ) -> None:

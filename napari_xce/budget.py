@@ -7,8 +7,10 @@ system takes out of memory by itself.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Generic, Literal, TypeVar
 
@@ -40,6 +42,28 @@ def total_bytes() -> int:
 def bytes_for(holder: Holder) -> int:
     """Return how many bytes one of them may hold."""
     return int(SHARES[holder] * total_bytes())
+
+
+def give_back_freed() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it: glibc.
+
+    Each thread frees into an arena of its own, between things that stay; what lies between is not
+    used by other threads and not given back, some 200 MB after a few minutes of use. Takes about
+    20 ms.
+    """
+    if _TRIM is not None:
+        _TRIM(0)
+
+
+def _find_trim() -> Callable[[int], int] | None:
+    """Return glibc's ``malloc_trim``; None with another C library."""
+    if not sys.platform.startswith("linux"):
+        return None
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim
+
+
+_TRIM = _find_trim()
 
 
 class Held(Generic[K, V]):

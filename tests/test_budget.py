@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from napari_xce import budget
-from napari_xce.budget import Held, bytes_for
+from napari_xce.budget import Held, bytes_for, give_back_freed
 from napari_xce.learning.heads import CELL_SIZE
 from napari_xce.learning.memory import Memory, Observation
 from napari_xce.predictions.heat import LARGEST_IN_MEMORY
@@ -87,3 +88,15 @@ def test_learner_lets_go_of_tiles_for_their_bytes(monkeypatch: pytest.MonkeyPatc
 def test_small_heat_maps_of_eight_classes_fit_into_their_share() -> None:
     assert bytes_for("heat") >= 8 * LARGEST_IN_MEMORY
     assert shared._held.max_bytes == bytes_for("pixels")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries see to it themselves")
+def test_memory_freed_between_things_that_stay_is_given_back() -> None:
+    process = psutil.Process()
+    blocks = [np.ones(60_000, np.uint8) for _ in range(4000)]  # too small to be mapped one by one
+    full = process.memory_info().rss
+    stay = blocks[::100]
+    del blocks
+    give_back_freed()
+    assert full - process.memory_info().rss > 150 * 2**20
+    assert all(block.all() for block in stay)

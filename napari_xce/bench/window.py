@@ -52,6 +52,8 @@ class Window:
         self._canvas: Any = self.viewer.window._qt_viewer.canvas
         self._widget: QWidget = self._canvas.native
         self._fit_canvas()
+        self.viewer.window._qt_window.activateWindow()  # else napari's notes stay for ever
+        self.wait(0.2)
         self.eye = Eye(self._canvas)
 
     @property

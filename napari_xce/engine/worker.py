@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from napari_xce.budget import give_back_freed
 from napari_xce.engine.messages import (
     CancelPredict,
     Command,
@@ -387,6 +388,7 @@ class Worker:
             self._session.save()
             self._last_save = time.monotonic()
             self._save_took = self._last_save - started
+            give_back_freed()
         return False
 
     # ---- painting

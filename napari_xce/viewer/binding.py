@@ -21,7 +21,12 @@ from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
 from napari_xce.viewer.annotation_layer import AnnotationLayer
 from napari_xce.viewer.area_layer import AreaLayer
-from napari_xce.viewer.compat import find_view_by_drawing, find_view_without_drawing
+from napari_xce.viewer.compat import (
+    find_view_by_drawing,
+    find_view_without_drawing,
+    forget_old_presses,
+    remember_old_presses,
+)
 from napari_xce.viewer.corrections import Corrections
 from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.frame import keep_selection, place, placement
@@ -98,6 +103,7 @@ class Binding:
         self._view = ViewWatcher(viewer, wake)
         self._frame = OneFrame(viewer)
         find_view_without_drawing(viewer)
+        forget_old_presses(viewer)
         self._answers = False  # the engine learns from what is said now
         self._asked: int | None = None  # the revision when something was said, until it is answered
         self._actions = self._key_actions()
@@ -327,6 +333,7 @@ class Binding:
         self._frame.draw()
         self._view.close()
         find_view_by_drawing(self.viewer)
+        remember_old_presses(self.viewer)
         self.corrections.close()
         self.clicks.close()
         if self.regions is not None:

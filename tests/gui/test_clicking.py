@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
+from vispy.app.canvas import MouseEvent
 
 from napari_xce.engine import SuggestionsReady
 from napari_xce.slides.slide import Slide
 from napari_xce.suggestions import Suggestion
+from napari_xce.viewer.compat import remember_old_presses
 from napari_xce.widgets.strip import SLOTS
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
@@ -226,3 +229,26 @@ def test_region_drawn_with_the_mouse_is_gone_through_and_reviewed(ready: Any) ->
     np.testing.assert_allclose(np.ptp(stands.polygons[0], axis=0), (40, 50), atol=2)
     ready.click((200, 300))  # back to clicking
     assert ready.session.annotations().kinds.tolist() == ["region", "point"]
+
+
+def _mouse_events() -> int:
+    gc.collect()
+    return sum(isinstance(thing, MouseEvent) for thing in gc.get_objects())
+
+
+def test_clicks_leave_no_events_of_the_mouse_behind(ready: Any) -> None:
+    ready.click((50, 60))
+    before = _mouse_events()
+    for number in range(10):
+        ready.click((60 + 20 * number, 210))
+    assert len(ready.session.annotations()) == 11
+    assert _mouse_events() <= before + 2
+
+
+def test_vispy_alone_keeps_the_events_of_every_click(ready: Any) -> None:
+    """Contract: when this fails, ``forget_old_presses`` can go."""
+    remember_old_presses(ready.viewer)
+    before = _mouse_events()
+    for number in range(10):
+        ready.click((60 + 20 * number, 210))
+    assert _mouse_events() >= before + 10

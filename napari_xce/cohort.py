@@ -27,7 +27,7 @@ from napari_xce.session import Session
 from napari_xce.slides import open_slide
 
 #: Blocks of tiles in a task: some seconds of work, so that handing it out costs nothing.
-BLOCKS_PER_TASK = 16
+BLOCKS_PER_TASK = 8
 #: Slides whose tasks are handed out at once: the workers never wait for the next one.
 SLIDES_AT_ONCE = 2
 #: A task is given up after so many workers died at it.

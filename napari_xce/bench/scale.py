@@ -20,9 +20,10 @@ import psutil
 from napari_xce.bench.report import begin, percentiles
 from napari_xce.predictions.cell_cache import save_cells
 from napari_xce.predictions.detections import Detections
-from napari_xce.predictions.flat_cells import Columns, FlatCells
+from napari_xce.predictions.flat_cells import FlatCells
 from napari_xce.predictions.slide_predictions import SlidePredictions
 from napari_xce.predictions.store_file import write_cells
+from napari_xce.predictions.tile_cells import Columns
 from napari_xce.predictions.tiles import TileGrid
 from napari_xce.session import Session
 from napari_xce.slides.samples import HUGE

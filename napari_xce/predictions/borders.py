@@ -16,7 +16,7 @@ SAME_CELL = 0.35  # of the mean diameter: nearer centres than this are one cell
 
 
 class Cells(Protocol):
-    """What `find_doubles` asks of cells; `Detections` and `TileCells` have it."""
+    """What `find_doubles` asks of cells; `Detections` and `Columns` have it."""
 
     @property
     def points(self) -> NDArray[np.float64]: ...  # (N, 2)
@@ -35,7 +35,7 @@ def find_doubles(
 
     Parameters
     ----------
-    first, second : Detections or TileCells
+    first, second : Detections or Columns
         The cells of two tiles. Where scores are equal, those of `first` stand.
     merge_radius : float, optional
         Greatest distance between the two centres of one cell, level-0 pixels. By default 0.35 times

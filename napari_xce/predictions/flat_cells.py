@@ -4,48 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
-from napari_xce.predictions.tile_cells import NOWHERE, TileCells
-
-CELL_DTYPES: Final = {
-    "points": np.float64,
-    "codes": np.int16,
-    "scores": np.float32,
-    "diameters": np.float32,
-    "hidden": np.uint8,
-}
-
-
-class Columns(NamedTuple):
-    """Cells, with the arrays of `TileCells`."""
-
-    points: NDArray[np.float64]
-    codes: NDArray[np.int16]
-    scores: NDArray[np.float32]
-    diameters: NDArray[np.float32]
-    hidden: NDArray[np.uint8]
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return no cells."""
-        arrays = (np.empty((0, 2) if n == "points" else 0, d) for n, d in CELL_DTYPES.items())
-        return cls._make(arrays)
-
-    @classmethod
-    def join(cls, parts: Sequence[Columns]) -> Self:
-        """Put cells one after the other; a single part is not copied."""
-        if len(parts) == 1:
-            return cls._make(parts[0])
-        return cls._make(np.concatenate(arrays) for arrays in zip(cls.none(), *parts, strict=True))
-
-    def part(self, which: slice) -> Columns:
-        """Return a run of the cells, as views."""
-        return Columns._make(array[which] for array in self)
+from napari_xce.predictions.tile_cells import NOWHERE, Columns, TileCells
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +63,8 @@ class FlatCells:
         return cls.of(
             np.array([t.tile for t in tiles], np.int64).reshape(-1, 2),
             np.array([t.revision for t in tiles], np.int64),
-            np.array([len(t.points) for t in tiles], np.int64),
-            Columns.join([columns_of(t) for t in tiles]) if tiles else Columns.none(),
+            np.array([len(t) for t in tiles], np.int64),
+            Columns.join([t.cells for t in tiles]) if tiles else Columns.none(),
         )
 
     def tile(self, n: int) -> TileCells:
@@ -107,12 +72,7 @@ class FlatCells:
         row, column = self.tiles[n].tolist()
         box: Box = tuple(self.boxes[n].tolist())
         part = self.cells.part(slice(self.starts[n], self.ends[n]))
-        return TileCells((row, column), int(self.revisions[n]), *part, box)
-
-
-def columns_of(cells: TileCells) -> Columns:
-    """Return the arrays of one tile."""
-    return Columns(cells.points, cells.codes, cells.scores, cells.diameters, cells.hidden)
+        return TileCells((row, column), int(self.revisions[n]), part, box)
 
 
 def _boxes(

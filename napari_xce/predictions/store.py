@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from napari_xce.predictions.borders import find_doubles
 from napari_xce.predictions.detections import Box, Detections
-from napari_xce.predictions.flat_cells import Columns
 from napari_xce.predictions.store_file import read_cells, write_cells
-from napari_xce.predictions.tile_cells import NEIGHBOURS, TileCells, inside
+from napari_xce.predictions.tile_cells import NEIGHBOURS, Columns, TileCells, inside
 from napari_xce.predictions.tile_table import TileTable
 from napari_xce.predictions.tiles import Tile
 
@@ -76,19 +75,8 @@ class DetectionStore:
             All cells of the tile, with the revision that found them.
         """
         tile = (int(tile[0]), int(tile[1]))
-        names, which = np.unique(detections.labels, return_inverse=True)
         with self._lock:
-            codes = np.array([self._code(str(name)) for name in names], dtype=np.int16)[which]
-            cells = TileCells(
-                tile,
-                detections.revision,
-                detections.points.copy(),  # so that no larger array is kept alive by a slice
-                codes,
-                detections.scores.copy(),
-                detections.diameters.copy(),
-                np.zeros(len(codes), dtype=np.uint8),
-            )
-            self._put(cells)
+            self._put(self._as_kept(tile, detections))
             self._match_borders(tile)
 
     def fill(self, parts: Iterable[tuple[Tile, Detections]]) -> None:
@@ -102,19 +90,18 @@ class DetectionStore:
         with self._lock:
             self.clear()
             for tile, part in parts:
-                names, which = np.unique(part.labels, return_inverse=True)
-                codes = np.array([self._code(str(name)) for name in names], dtype=np.int16)
-                self._put(
-                    TileCells(
-                        tile,
-                        part.revision,
-                        part.points.copy(),
-                        codes[which],
-                        part.scores.copy(),
-                        part.diameters.copy(),
-                        np.zeros(len(part), dtype=np.uint8),
-                    )
-                )
+                self._put(self._as_kept(tile, part))
+
+    def _as_kept(self, tile: Tile, found: Detections) -> TileCells:
+        """Return what was found in a tile as it is kept: copied, so that no larger array lives on
+        for a slice of it, and with codes in the place of names.
+        """
+        names, which = np.unique(found.labels, return_inverse=True)
+        codes = np.array([self._code(str(name)) for name in names], dtype=np.int16)[which]
+        arrays = (found.points.copy(), codes, found.scores.copy(), found.diameters.copy())
+        return TileCells(
+            tile, found.revision, Columns(*arrays, np.zeros(len(codes), dtype=np.uint8))
+        )
 
     def _code(self, name: str) -> int:
         """Return the code of a class, a new one for a new name."""
@@ -134,9 +121,13 @@ class DetectionStore:
             if here is None or there is None:
                 continue
             if number < 4:  # the upper left one goes first: equal scores must not depend on time
-                doubles_there, doubles_here = find_doubles(there, here, self.merge_radius)
+                doubles_there, doubles_here = find_doubles(
+                    there.cells, here.cells, self.merge_radius
+                )
             else:
-                doubles_here, doubles_there = find_doubles(here, there, self.merge_radius)
+                doubles_here, doubles_there = find_doubles(
+                    here.cells, there.cells, self.merge_radius
+                )
             for cells, changed in (
                 (here, here.with_doubles(number, doubles_here)),
                 (there, there.with_doubles(7 - number, doubles_there)),

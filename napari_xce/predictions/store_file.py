@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.errors import SessionError
-from napari_xce.predictions.flat_cells import CELL_DTYPES, Columns, FlatCells
+from napari_xce.predictions.flat_cells import FlatCells
+from napari_xce.predictions.tile_cells import CELL_DTYPES, Columns
 
 _VERSION = 1
 #: What reading a damaged file raises: numpy, zipfile and zlib each have their own words for it.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
-from napari_xce.predictions.flat_cells import Columns, FlatCells, columns_of
-from napari_xce.predictions.tile_cells import TileCells
+from napari_xce.predictions.flat_cells import FlatCells
+from napari_xce.predictions.tile_cells import Columns, TileCells
 from napari_xce.predictions.tiles import Tile
 
 #: What is known of each tile: its place in the grid, how many cells it has, who found them, and its
@@ -54,7 +54,9 @@ class TileTable:
         slot = self._slots.get(tile)
         if slot is None:
             return None
-        return self._own.get(slot) or self._flat.tile(int(self._index["row"][slot]))
+        if slot in self._own:
+            return self._own[slot]
+        return self._flat.tile(int(self._index["row"][slot]))
 
     def put(self, cells: TileCells) -> int:
         """Let these be the cells of their tile; return its slot."""
@@ -63,7 +65,7 @@ class TileTable:
             self._index = np.concatenate([self._index, np.zeros_like(self._index)])
             self._boxes = np.hstack([self._boxes, np.zeros_like(self._boxes)])
         self._own[slot] = cells
-        self._index[slot] = (_key(*cells.tile), len(cells.points), cells.revision, -1)
+        self._index[slot] = (_key(*cells.tile), len(cells), cells.revision, -1)
         self._boxes[:, slot] = cells.box
         return slot
 
@@ -89,7 +91,7 @@ class TileTable:
             if begin == end:
                 continue
             if rows[begin] < 0:
-                parts.append(columns_of(self._own[int(slots[begin])]))
+                parts.append(self._own[int(slots[begin])].cells)
             else:
                 run = slice(self._flat.starts[rows[begin]], self._flat.ends[rows[end - 1]])
                 parts.append(self._flat.cells.part(run))

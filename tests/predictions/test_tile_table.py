@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_xce.predictions.flat_cells import FlatCells
-from napari_xce.predictions.tile_cells import TileCells
+from napari_xce.predictions.tile_cells import Columns, TileCells
 from napari_xce.predictions.tile_table import TileTable
 
 SIDE = 10.0
@@ -15,15 +15,14 @@ SIDE = 10.0
 def tile_of(row: int, column: int, rng: np.random.Generator, revision: int = 1) -> TileCells:
     """Return a tile with up to four cells."""
     n = int(rng.integers(0, 5))
-    return TileCells(
-        (row, column),
-        revision,
+    cells = Columns(
         rng.random((n, 2)) * SIDE + np.array([row, column]) * SIDE,
         rng.integers(0, 3, n).astype(np.int16),
         rng.random(n).astype(np.float32),
         np.full(n, 5.0, np.float32),
         np.zeros(n, np.uint8),
     )
+    return TileCells((row, column), revision, cells)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -44,25 +43,25 @@ def test_cells_of_a_box_are_those_of_its_tiles_in_grid_order(seed: int) -> None:
     near = [
         t
         for _, t in sorted(stored.items())
-        if len(t.points)
-        and (t.points.min(0) < box[2:]).all()
-        and (t.points.max(0) >= box[:2]).all()
+        if len(t)
+        and (t.cells.points.min(0) < box[2:]).all()
+        and (t.cells.points.max(0) >= box[:2]).all()
     ]
-    np.testing.assert_array_equal(cells.points, np.concatenate([t.points for t in near]))
-    np.testing.assert_array_equal(cells.scores, np.concatenate([t.scores for t in near]))
+    np.testing.assert_array_equal(cells.points, np.concatenate([t.cells.points for t in near]))
+    np.testing.assert_array_equal(cells.scores, np.concatenate([t.cells.scores for t in near]))
     assert table.revisions() == {place: t.revision for place, t in stored.items()}
     everything = table.flat()
     assert [tuple(t) for t in everything.tiles.tolist()] == sorted(stored)
     for n, place in enumerate(sorted(stored)):
-        np.testing.assert_array_equal(everything.tile(n).points, stored[place].points)
+        np.testing.assert_array_equal(everything.tile(n).cells.points, stored[place].cells.points)
         again = table.get(place)
         assert again is not None
-        np.testing.assert_array_equal(again.points, stored[place].points)
+        np.testing.assert_array_equal(again.cells.points, stored[place].cells.points)
 
 
 def test_tiles_from_a_file_without_cells_are_known() -> None:
     rng = np.random.default_rng(0)
-    empty = TileCells((3, 4), 7, *TileTable().cells(np.array([], int)))
+    empty = TileCells((3, 4), 7, Columns.none())
     table = TileTable(FlatCells.of_tiles([empty, tile_of(1, 1, rng)]))
     assert table.revisions() == {(1, 1): 1, (3, 4): 7}
     assert table.get((2, 2)) is None

@@ -88,7 +88,7 @@ def score_detections(
     classes : sequence of str
         The classes to score, in the order of the result.
     truth_images, images : int or str, shape (N,) and (M,), optional
-        Image of each true and predicted cell; then the images are what is resampled.
+        Image of each true and predicted cell; then images are resampled, too.
     seed : int
         Seed of the bootstrap: same data and seed, same intervals.
 
@@ -165,11 +165,13 @@ def bootstrap_score(counts: ArrayLike, seed: int = 0, resamples: int = 2000) -> 
 
     Notes
     -----
-    With two images or more, whole images are drawn with replacement, because the cells of one
-    image err together. With one image, cells are drawn: (TP, FP, FN) multinomial with
-    probabilities proportional to (TP + 1/2, FP + 1/2, FN + 1/2). The half counts (Jeffreys' prior,
-    as in Goutte and Gaussier) keep "3 of 3 right" from getting the interval 1 to 1. The interval
-    always holds the figure itself; resamples for which a figure is undefined are left out.
+    Cells are drawn: (TP, FP, FN) multinomial with probabilities proportional to (TP + 1/2,
+    FP + 1/2, FN + 1/2). The half counts (Jeffreys' prior, as in Goutte and Gaussier) keep "3 of 3
+    right" from getting the interval 1 to 1. With two images or more, whole images are drawn with
+    replacement, too, because the cells of one image err together, and the interval is from the
+    lower of both lower ends to the higher of both upper ends: two or three images that happen to be
+    alike say nothing of how much images differ. The interval always holds the figure itself;
+    resamples for which a figure is undefined are left out.
 
     References
     ----------
@@ -181,21 +183,29 @@ def bootstrap_score(counts: ArrayLike, seed: int = 0, resamples: int = 2000) -> 
         raise ValueError("counts must be numbers of at least 0, shape (K, 3)")
     total = table.sum(axis=0)
     figures = _figures(total[np.newaxis])[0]
-    drawn = _figures(_resample(table, np.random.default_rng(seed), resamples))
-    intervals = [_interval(drawn[:, i], figures[i]) for i in range(3)]
+    rng = np.random.default_rng(seed)
+    draws = [_draw_cells(total, rng, resamples)]
+    if len(table) > 1:
+        draws.append(_draw_images(table, rng, resamples))
+    drawn = [_figures(counts) for counts in draws]
+    intervals = [_interval([d[:, i] for d in drawn], figures[i]) for i in range(3)]
     return Score(*figures.tolist(), *total.tolist(), *intervals)
 
 
-def _resample(
-    table: NDArray[np.int64], rng: np.random.Generator, resamples: int
+def _draw_cells(
+    total: NDArray[np.int64], rng: np.random.Generator, resamples: int
 ) -> NDArray[np.int64]:
-    """Draw the summed counts of each resample, shape (resamples, 3)."""
-    if len(table) > 1:
-        weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=resamples)
-        return np.asarray(weights @ table)
-    total = table.sum(axis=0)
+    """Draw as many cells as there are; return the counts of each resample, (resamples, 3)."""
     smoothed = (total + 0.5) / (total.sum() + 1.5)
     return rng.multinomial(total.sum(), smoothed, size=resamples)
+
+
+def _draw_images(
+    table: NDArray[np.int64], rng: np.random.Generator, resamples: int
+) -> NDArray[np.int64]:
+    """Draw as many images as there are; return the summed counts, (resamples, 3)."""
+    weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=resamples)
+    return np.asarray(weights @ table)
 
 
 def _figures(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -205,13 +215,16 @@ def _figures(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.stack([tp / (tp + fp), tp / (tp + fn), 2 * tp / (2 * tp + fp + fn)], axis=1)
 
 
-def _interval(drawn: NDArray[np.float64], figure: float) -> Interval:
-    """Return the 2.5 and 97.5 percentiles of what was drawn, widened to hold the figure."""
-    drawn = drawn[~np.isnan(drawn)]
-    if math.isnan(figure) or not len(drawn):
+def _interval(drawn: Sequence[NDArray[np.float64]], figure: float) -> Interval:
+    """Return the outermost 2.5 and 97.5 percentiles of what was drawn, and of the figure."""
+    if math.isnan(figure):
         return UNKNOWN
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(min(low, figure)), float(max(high, figure))
+    known = [values[~np.isnan(values)] for values in drawn]
+    ends = [np.percentile(values, [2.5, 97.5]) for values in known if len(values)]
+    return (
+        float(min(figure, *(low for low, _ in ends))),
+        float(max(figure, *(high for _, high in ends))),
+    )
 
 
 def _per_image(images: NDArray[Any], every_image: NDArray[Any]) -> NDArray[np.int64]:

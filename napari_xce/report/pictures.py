@@ -20,7 +20,7 @@ from napari_xce.slides import Slide
 
 LONGEST = 900  # of a map, pixels
 CROP = 560  # side of a crop, pixels
-_INK, _PAPER, _AREA = "#202020", "#ffffff", "#00b8d4"
+_INK, _PAPER, _AREA = "#202020", "#ffffff", "#000000"
 _BLUR_WORKING_PX = 100.0  # 50 um
 _HEAT = 0.85  # most opaque
 

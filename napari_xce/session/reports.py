@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_xce import __version__
 from napari_xce.annotations.records import REGION
 from napari_xce.errors import ExchangeError, SessionError
+from napari_xce.evaluation.quality import doubts
 from napari_xce.report import Quality, check_format, make_page
 from napari_xce.report import write as write_page
 from napari_xce.session.measures import SessionMeasures
@@ -72,17 +73,12 @@ class SessionReports(SessionMeasures):
         if not len(regions):
             return Quality({}, "No region of this slide has been reviewed.")
         try:
-            scores = self.evaluate(id)
+            found = self.quality(id)
         except SessionError as error:
             return Quality({}, str(error))
-        if regions.set_aside.any():
-            words = "In regions that the model never learnt from, with 95 % intervals."
-        else:
-            words = (
-                "In reviewed regions that the model also learnt from, so rather too good; with "
-                "95 % intervals."
-            )
-        return Quality(scores, words)
+        which = "regions that the model never learnt from" if found.tested else "reviewed regions"
+        words = [f"In {which}, with 95 % intervals.", *doubts(found)]
+        return Quality(found.scores, " ".join(words))
 
     def _model_words(self) -> list[tuple[str, str]]:
         """Say of the model what it is and what it learnt from."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_xce.annotations.records import Area
     from napari_xce.session import Session
 
-COLOR = "#00b8d4"
+COLOR = "#000000"  # told from every class on tissue and glass, by every eye
 LINE_PX = 3.0  # width of an outline on the screen
 
 
@@ -71,7 +71,7 @@ class AreaLayer:
             edge_color=COLOR,
             face_color="transparent",
             features={"name": np.empty(0, dtype=object)},
-            text={"string": "{name}", "color": COLOR, "anchor": "upper_left", "size": 10},
+            text={"string": "{name}", "color": COLOR, "anchor": "upper_left", "size": 12},
             **placement(slide_layer),
         )
         mark(self.layer, "areas")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.25
 MOST_BOXES = 64  # that are kept one by one
 FAINT = 0.15  # a probability below this leaves the tissue untinted
+#: Heat (of 255) that has the full colour: near; and far out, where it stands for how dense cells
+#: are, as a pixel is the mean over cells and the tissue between them.
+NEAR, FAR = 255.0, 80.0
 
 
 class HeatLayer:
@@ -75,6 +78,12 @@ class HeatLayer:
         if self.layer is not None and self._pyramid is not None:
             where = self._pyramid.scale_and_translate(self._factor)
             place(self.layer, self._slide_layer, *where)
+
+    def fit(self, is_far: bool) -> None:
+        """Draw heat as the density of cells that are too small on screen to be drawn, or not."""
+        limit = FAR if is_far else NEAR
+        if self.layer is not None and self.layer.contrast_limits[1] != limit:
+            self.layer.contrast_limits = (0, limit)
 
     def painted(self, box: Box) -> None:
         """Note that this part (level-0 pixels) was written."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_xce.annotations import BACKGROUND
 from napari_xce.engine import ModelReady, Painted, Segmented
-from napari_xce.viewer.detection_layer import DetectionLayer, Said
+from napari_xce.viewer.detection_layer import SMALLEST_CELL_PX, DetectionLayer, Said
 from napari_xce.viewer.frame import keep_selection
 from napari_xce.viewer.heat_layer import HeatLayer, meet
 from napari_xce.viewer.masks_layer import MasksLayer
@@ -149,6 +149,8 @@ class Overlays:
         if self._fresh and self.is_painted(box):  # drawn at once, whatever was drawn before
             self._fresh = False
             self._at_once = True
+        screen_px = screen_px_per_pixel(self._viewer, self._slide_layer)
+        self.heat.fit(self.cells.diameter_px * screen_px < SMALLEST_CELL_PX)
         self.heat.tick(box, now, at_once=self._at_once)
         self.tick_cells(box, said, now)
 

@@ -81,9 +81,16 @@ def test_images_that_differ_widen_the_interval() -> None:
     even = [[45, 5, 5]] * 10
     uneven = [[90, 0, 0], [0, 10, 10]] * 5
     assert bootstrap_score(even).f1 == bootstrap_score(uneven).f1
-    assert bootstrap_score(even).f1_interval == (0.9, 0.9)
+    assert bootstrap_score(even).f1_interval == bootstrap_score([450, 50, 50]).f1_interval
     low, high = bootstrap_score(uneven).f1_interval
     assert high - low > 0.1
+
+
+def test_few_images_that_are_alike_are_no_certainty() -> None:
+    """Drawing both of two like images gives the same figure each time, however few their cells."""
+    low, high = bootstrap_score([[2, 1, 1], [2, 1, 1]]).f1_interval
+    # 4 of 6 found and right: the normal approximation alone is 0.67 +- 0.3
+    assert high - low > 0.4
 
 
 def test_images_are_matched_and_resampled_apart() -> None:

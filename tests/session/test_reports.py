@@ -53,7 +53,8 @@ def test_reviewed_region_brings_its_accuracy(predicted: Session, tmp_path: Path)
     score = predicted.evaluate()["tumour"]
     said = words(tmp_path / "case.html")
     assert f"{score.recall:.2f} ({score.recall_interval[0]:.2f}" in said
-    assert "also learnt from" in said
+    assert "All is from one region" in said  # what the dock says of the figures, too
+    assert "has learnt from these regions" in said
 
 
 def test_pdf_is_one_page_also_with_much_to_say(predicted: Session, tmp_path: Path) -> None:

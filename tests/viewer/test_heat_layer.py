@@ -134,3 +134,22 @@ def test_unpredicted_is_transparent_and_sure_is_the_colour() -> None:
     colors = class_colormap("tumour", "#56b4e9").map(np.array([0.0, 1.0]))
     assert colors[0, 3] == 0
     assert colors[1, 3] > 0.5
+
+
+def test_sparse_cells_tint_the_tissue_where_they_are_too_small_to_draw(
+    heat: HeatLayer, pyramid: HeatPyramid
+) -> None:
+    """From afar a pixel is the mean of sure cells, an eighth of it, and of tissue between them."""
+
+    def opacity() -> float:
+        assert heat.layer is not None
+        share = np.array([255 / 8 / heat.layer.contrast_limits[1]])
+        return float(heat.layer.colormap.map(share)[0, 3])
+
+    heat.show(pyramid, "tumour", "#56b4e9")
+    heat.fit(is_far=False)
+    assert opacity() == 0
+    heat.fit(is_far=True)
+    assert opacity() > 0.15
+    heat.fit(is_far=False)
+    assert opacity() == 0

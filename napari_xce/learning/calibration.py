@@ -18,21 +18,25 @@ from numpy.typing import NDArray
 from napari_xce.learning.click_learner import OTHER, RIDGE, UNANNOTATED, ClickModel, fit_clicks
 from napari_xce.learning.memory import Rows
 
-#: Share of the median left-out score from which a cell counts; of a single click, which cannot be
-#: left out, the share of its own score.
-SHARE_OF_MEDIAN, SHARE_OF_OWN = 0.6, 0.2
+#: Share of the median left-out score from which a cell counts: where the clicks of a class have
+#: others of it elsewhere, and where all lie in one place and so look alike.
+SHARE_OF_MEDIAN, SHARE_IN_ONE_PLACE = 0.6, 0.45
+#: Share of its own score for a single click, which cannot be left out.
+SHARE_OF_OWN = 0.2
 #: Where the threshold may lie; the default is that of a class that has not been learnt.
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
 FOLDS = 5
 #: The unknown weighs as much as a class while this share of it is estimated to be of none; less of
 #: it weighs less, down to the floor.
 #: (Pairs: of one class, of several.)
-FULL_SHARES, LEAST_WEIGHT = (0.3, 0.2), 0.1
+FULL_SHARES, LEAST_WEIGHT = (0.7, 0.35), 0.1
 #: The first clicks count beside so many that tell a share known before.
 PRIOR_CLICKS, PRIOR_SHARES = 2.0, (0.5, 0.1)
 #: Another emphasis is chosen for a gain in rank over the first one of this over sqrt(places):
 #: clicks side by side look alike for their place, so left out they test less what tells kinds.
 LEAST_GAIN = 0.1
+#: The weight of the unknown stays as it was while it would change by less than this, in logs.
+LEAST_CHANGE = 0.25
 
 Emphasis = NDArray[np.float64]
 
@@ -76,7 +80,7 @@ def calibrate(
     n_classes: int,
     emphases: Sequence[Emphasis],
     ridge: float = RIDGE,
-    start: ClickModel | None = None,
+    former: Calibrated | None = None,
     places: int | None = None,
 ) -> Calibrated:
     """Fit the classes and choose emphasis, weight of the unknown and thresholds.
@@ -88,12 +92,13 @@ def calibrate(
     n_classes : int
         Number of classes, without "other".
     emphases : sequence of ndarray, float64, shape (D,)
-        Emphases to choose from, at least one; the first one stays unless another one ranks
-        left-out clicks higher by ``LEAST_GAIN`` / sqrt(places).
+        Emphases to choose from, at least one. Another than the first must rank left-out clicks
+        higher by ``LEAST_GAIN`` / sqrt(places); the former choice has half of that in its favour.
     ridge : float
         As in ``fit_clicks``.
-    start : ClickModel, optional
-        Where the fits start from.
+    former : Calibrated, optional
+        Of nearly the same rows: the fits start from it, and its choices stay where others are
+        hardly better, so that not every click paints everything anew.
     places : int, optional
         In how many places the clicks lie; by default each in one of its own.
 
@@ -110,9 +115,11 @@ def calibrate(
     *The unknown.* While classes are still missing, "other" must be learnt from the unknown; when
     the classes cover all there is, the unknown speaks against them wrongly. See ``share_of_none``.
 
-    *Thresholds.* 0.6 of the median left-out score, by class; 0.2 of the score of a single click.
+    *Thresholds.* 0.6 of the median left-out score, by class; 0.45 of it where there are no more
+    places than classes, as a click is found too easily among others beside it; 0.2 of the score
+    of a single click.
     """
-    steps = calibrating(rows, n_classes, emphases, ridge, start, places)
+    steps = calibrating(rows, n_classes, emphases, ridge, former, places)
     while True:
         try:
             next(steps)
@@ -126,24 +133,33 @@ def calibrating(
     n_classes: int,
     emphases: Sequence[Emphasis],
     ridge: float = RIDGE,
-    start: ClickModel | None = None,
+    former: Calibrated | None = None,
     places: int | None = None,
 ) -> Generator[None, None, Calibrated]:
     """Do as `calibrate`, with a pause after each fit, so that nobody has to wait for all of them.
 
     Arguments and what is returned in the end are those of `calibrate`.
     """
+    start = former.fit if former is not None else None
     trials = []
     for emphasis in emphases:
         trials.append((yield from _Trial.of(rows, n_classes, emphasis, ridge, 1.0, start)))
     clicks = len(trials[0].clicks)
-    needed = LEAST_GAIN / np.sqrt(max(min(clicks, clicks if places is None else places), 1))
-    best = max(trials[1:], key=lambda t: t.rank, default=trials[0])
-    trial = best if best.rank > trials[0].rank + needed else trials[0]
-    weight = trials[0].unknown_weight()  # the chosen one tells clicks from unknown too well
+    places = clicks if places is None else min(places, clicks)
+    weight = trials[0].unknown_weight()  # the chosen one may tell clicks from unknown too well
+    needed = LEAST_GAIN / np.sqrt(max(places, 1))
+    ranks = [trial.rank for trial in trials]
+    if former is not None:
+        stays = [np.array_equal(trial.emphasis, former.emphasis) for trial in trials].index(True)
+        ranks[stays] += needed / 2
+        if abs(np.log(weight / former.unknown_weight)) < LEAST_CHANGE:
+            weight = former.unknown_weight
+    ranks[0] += needed
+    trial = trials[int(np.argmax(ranks))]
     if weight < 1.0:
         trial = yield from _Trial.of(rows, n_classes, trial.emphasis, ridge, weight, trial.fit)
-    thresholds = [trial.threshold(label) for label in range(1, n_classes + 1)]
+    of_median = SHARE_OF_MEDIAN if places > n_classes else SHARE_IN_ONE_PLACE
+    thresholds = [trial.threshold(label, of_median) for label in range(1, n_classes + 1)]
     return Calibrated(trial.fit, thresholds, trial.emphasis, trial.unknown)
 
 
@@ -170,19 +186,13 @@ class _Trial:
     ) -> Generator[None, None, _Trial]:
         """Fit, and fit without the clicks of each fold; a pause after each."""
 
-        def fitted(keep: NDArray[np.bool_] | slice, start: ClickModel | None) -> ClickModel:
-            return fit_clicks(
-                rows.vectors[keep],
-                rows.labels[keep],
-                rows.weights[keep],
-                n_classes,
-                ridge,
-                start,
-                emphasis,
-                unknown,
-            )
+        settings = (emphasis, unknown)
 
-        fit = fitted(slice(None), start)
+        def fitted(rows: Rows, start: ClickModel | None, like: ClickModel | None) -> ClickModel:
+            of = (rows.vectors, rows.labels, rows.weights)
+            return fit_clicks(*of, n_classes, ridge, start, *settings, like)
+
+        fit = fitted(rows, start, None)
         clicks = np.flatnonzero(rows.labels > OTHER)
         folds = _folds(rows.labels[clicks])
         left_out = np.full((len(clicks), n_classes + 1), np.nan)
@@ -191,19 +201,20 @@ class _Trial:
             keep = np.ones(len(rows.labels), bool)
             keep[out] = False
             yield
-            left_out[folds == fold] = fitted(keep, fit).probabilities(rows.vectors[out])
+            without = fitted(rows.taken(keep), None, fit)
+            left_out[folds == fold] = without.probabilities(rows.vectors[out])
         return cls(rows, emphasis, unknown, fit, clicks, left_out)
 
     def _of_class(self, label: int) -> NDArray[np.bool_]:
         """Tell which clicks are of a class and could be left out."""
         return (self.rows.labels[self.clicks] == label) & np.isfinite(self.left_out[:, 0])
 
-    def threshold(self, label: int) -> float:
+    def threshold(self, label: int, of_median: float) -> float:
         """Return the threshold that the left-out clicks of a class, or its only one, call for."""
         mine = self._of_class(label)
         if mine.any():
             objects = self.rows.objects[self.clicks[mine]]
-            return threshold_of(self.left_out[mine, label] * objects)
+            return threshold_of(self.left_out[mine, label] * objects, of_median)
         own = self.clicks[self.rows.labels[self.clicks] == label]
         if not len(own):
             return DEFAULT
@@ -273,14 +284,16 @@ def share_of_none(
     return float(np.clip((mean - at_clicks) / max(of_rest - at_clicks, 0.05), 0.0, 1.0))
 
 
-def threshold_of(scores: NDArray[np.float64]) -> float:
+def threshold_of(scores: NDArray[np.float64], of_median: float = SHARE_OF_MEDIAN) -> float:
     """Return the threshold that scores of left-out clicks of one class call for.
 
     Parameters
     ----------
     scores : ndarray, float64, shape (N,)
+    of_median : float
+        Share of their median that it is.
     """
-    value = SHARE_OF_MEDIAN * float(np.median(scores)) if len(scores) else DEFAULT
+    value = of_median * float(np.median(scores)) if len(scores) else DEFAULT
     return float(np.clip(value, LOWEST, HIGHEST))
 
 

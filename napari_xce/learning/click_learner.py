@@ -26,6 +26,8 @@ UNANNOTATED = -1
 TAU = 0.5
 #: Rounds of fit and drop; the third changes little.
 ROUNDS = 3
+#: Gain in the loss, relative, at which a fit ends: thresholds move by less than 0.002 for it.
+TOLERANCE = 1e-6
 #: L2 penalty for cells that the trunk proposes, and for dense classes (``docs/method.md``).
 RIDGE, DENSE_RIDGE = 3.0, 1.0
 #: From so many clicks of each class on, the first one falls in inverse proportion to them.
@@ -91,6 +93,7 @@ def fit_clicks(
     start: ClickModel | None = None,
     emphasis: NDArray[np.float64] | None = None,
     unknown_weight: float = 1.0,
+    like: ClickModel | None = None,
 ) -> ClickModel:
     """Fit the classifier to clicks, rejections and unannotated cells.
 
@@ -113,6 +116,9 @@ def fit_clicks(
         less of it more.
     unknown_weight : float
         Weight of the kept unannotated rows together, beside groups of weight 1.
+    like : ClickModel, optional
+        A fit of nearly the same rows, instead of ``start``: what it is sure of is dropped, in one
+        round. A fit without a few clicks costs a third so.
 
     Returns
     -------
@@ -133,17 +139,26 @@ def fit_clicks(
     x = (x - mean) / scale
     share = _group_shares(labels, np.asarray(weights, np.float64), n_classes)
     target = np.maximum(labels, OTHER)
-    theta = _initial(start, mean, scale, n_classes, x.shape[1])
+    theta = _initial(like or start, mean, scale, n_classes, x.shape[1])
     kept = np.ones(len(x), bool)
-    for _ in range(ROUNDS):
+    if like is not None:
+        follows = _kept(theta, x, labels)
+        kept = follows if follows[labels == UNANNOTATED].any() else kept
+    for _ in range(ROUNDS if like is None else 1):
         shares = _renormalise(share, kept, labels, unknown_weight)
         theta = _minimise(theta, x, target, shares, ridge)
-        weight, bias = theta[:, :-1], theta[:, -1]
-        other = softmax(x @ weight.T + bias, axis=1)[:, OTHER]
-        kept = (labels != UNANNOTATED) | (1.0 - other <= TAU)
+        kept = _kept(theta, x, labels)
         if not kept[labels == UNANNOTATED].any():
             break
     return ClickModel(mean, scale, theta[:, :-1], theta[:, -1])
+
+
+def _kept(
+    theta: NDArray[np.float64], x: NDArray[np.float64], labels: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Tell which rows exclusive cross-entropy keeps: all but the unannotated it is sure of."""
+    other = softmax(x @ theta[:, :-1].T + theta[:, -1], axis=1)[:, OTHER]
+    return (labels != UNANNOTATED) | (1.0 - other <= TAU)
 
 
 def _standardise(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -216,7 +231,7 @@ def _minimise(
             (x[used], target[used], share[used], ridge),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": 60},
+            options={"maxiter": 60, "ftol": TOLERANCE},
         )
     return result.x.reshape(theta.shape)
 

@@ -303,17 +303,17 @@ class LiveModel:
         self.thresholds = {name: t for name, t in self.thresholds.items() if name in kept}
         for kind, part, members in _by_kind(rows):
             old = before.get(kind)
-            start = old.fit if old is not None else None
             ridge = _ridge(kind, part, len(members))
+            places = rows.places if kind == "proposed" else None  # dense ones differ within a place
             choices = (part, len(members), EMPHASES[kind], ridge)
             if not members:
                 layers.set(kind, members, None)
             elif old is None or known[kind] != members:
-                self._take_over(kind, members, calibrate(*choices, start, rows.places))
+                self._take_over(kind, members, calibrate(*choices, None, places))
             else:
-                fit = old.refit(part, len(members), ridge)
-                self._take_over(kind, members, replace(old, fit=fit))
-                self._calibrations.append((kind, members, calibrating(*choices, fit, rows.places)))
+                quick = replace(old, fit=old.refit(part, len(members), ridge))
+                self._take_over(kind, members, quick)
+                self._calibrations.append((kind, members, calibrating(*choices, quick, places)))
         if self._trainer is None:
             self._cutting = None  # there may be classes to train now
         self.revision += 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from napari_xce.learning.calibration import (
     DEFAULT,
     HIGHEST,
     LOWEST,
+    SHARE_IN_ONE_PLACE,
+    SHARE_OF_MEDIAN,
     SHARE_OF_OWN,
     calibrate,
     share_of_none,
@@ -132,9 +136,33 @@ def test_emphasis_that_ranks_left_out_clicks_higher_is_chosen():
 
 
 def test_clicks_in_one_place_need_a_larger_gain_to_change_the_emphasis():
-    rows, noise, telling = one_telling_number_among_noise(apart=0.3)
+    rows, noise, telling = one_telling_number_among_noise(apart=0.5)
     assert calibrate(rows, 1, [noise, telling], places=20).emphasis is telling
     assert calibrate(rows, 1, [noise, telling], places=1).emphasis is noise
+
+
+def test_former_emphasis_goes_for_less_than_what_made_it_but_not_for_nothing():
+    rows, noise, telling = one_telling_number_among_noise(apart=0.5)
+    assert calibrate(rows, 1, [noise, telling], places=1).emphasis is noise
+    chosen = calibrate(rows, 1, [telling])
+    assert calibrate(rows, 1, [noise, telling], former=chosen, places=1).emphasis is telling
+
+
+def test_weight_of_the_unknown_stays_until_it_would_change_by_much():
+    rows, _ = covered(300)
+    emphases = [np.ones(4)]
+    fresh = calibrate(rows, 2, emphases)
+    near, far = (replace(fresh, unknown_weight=w) for w in (0.9, 0.5))
+    assert calibrate(rows, 2, emphases, former=near).unknown_weight == 0.9
+    assert calibrate(rows, 2, emphases, former=far).unknown_weight == fresh.unknown_weight == 1.0
+
+
+def test_threshold_is_lower_where_all_clicks_lie_in_one_place():
+    rows = clicks_among_unknowns(3.0)
+    together, apart = (
+        calibrate(rows, 1, [np.ones(4)], places=places).thresholds[0] for places in (1, 5)
+    )
+    assert together / apart == pytest.approx(SHARE_IN_ONE_PLACE / SHARE_OF_MEDIAN)
 
 
 def test_first_emphasis_stays_where_nothing_tells_them_apart():

@@ -139,6 +139,21 @@ def test_warm_start_reaches_the_cold_optimum():
     np.testing.assert_allclose(warm.probabilities(vectors), cold.probabilities(vectors), atol=5e-3)
 
 
+def test_fit_like_another_drops_what_that_one_is_sure_of():
+    rng = np.random.default_rng(4)
+    vectors, kind = two_kinds(rng)
+    labels = np.full(len(vectors), UNANNOTATED)
+    labels[np.flatnonzero(kind)[:5]] = 1
+    whole = fit(vectors, labels)
+    labels[np.flatnonzero(kind)[0]] = OTHER  # something else than the other fit knew
+    sure = (whole.probabilities(vectors)[:, 1] > 0.5) & (labels == UNANNOTATED)
+    assert sure.sum() > 50
+    weights = np.ones(len(vectors))
+    even = fit(vectors, labels, weights=weights, like=whole)
+    uneven = fit(vectors, labels, weights=np.where(sure, 9.0, 1.0), like=whole)
+    np.testing.assert_allclose(even.probabilities(vectors), uneven.probabilities(vectors))
+
+
 def test_start_of_another_number_of_classes_is_passed_over():
     vectors, labels = missed_positives()
     two = fit(np.concatenate([vectors, [[3.0]]]), np.append(labels, 2), n_classes=2)

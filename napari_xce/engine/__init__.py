@@ -1,7 +1,8 @@
 """The background thread that learns and predicts while the user clicks.
 
-`engine` holds what the GUI calls and the thread's loop, `worker` what the thread does, piece by
-piece, and `messages` what crosses between the two. It knows no viewer, layer or widget.
+`engine` holds what the GUI calls and the thread's loop, `messages` what crosses between the two,
+`worker` what the thread does next, and `learning`, `painting` and `slide_run` how that is done,
+piece by piece. It knows no viewer, layer or widget.
 """
 
 from napari_xce.engine.engine import Engine

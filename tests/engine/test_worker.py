@@ -41,7 +41,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     tile, so that none depends on the machine's cores.
     """
     monkeypatch.setattr("napari_xce.engine.worker.PATIENCE", 3600.0)
-    monkeypatch.setattr("napari_xce.engine.worker.AT_ONCE", 1)
+    monkeypatch.setattr("napari_xce.engine.painting.AT_ONCE", 1)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_learning_goes_before_painting(worker: Worker, told: list[Message], slid
 def test_view_is_painted_with_a_tile_for_each_core(
     worker: Worker, told: list[Message], slide_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_xce.engine.worker.AT_ONCE", 2)
+    monkeypatch.setattr("napari_xce.engine.painting.AT_ONCE", 2)
     worker.obey(SetViewport(slide_id, WHOLE))
     worker.work()
     worker.work()
@@ -113,7 +113,9 @@ def test_speed_counts_all_pieces_of_a_step(
         now += 1.0
         return pieces.pop()
 
-    monkeypatch.setattr("napari_xce.engine.worker.time", SimpleNamespace(monotonic=lambda: now))
+    clock = SimpleNamespace(monotonic=lambda: now)
+    for module in ("worker", "learning"):
+        monkeypatch.setattr(f"napari_xce.engine.{module}.time", clock)
     monkeypatch.setattr(session.live, "train_some", piece)
     monkeypatch.setattr(session.live, "train_step", lambda: 0.5)
     worker.work()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
-from torch import Tensor
 
 from napari_xce.annotations.records import REGION, Annotations
-from napari_xce.learning.appearance import APPEARANCE_SIZE
-from napari_xce.learning.calibration import (
-    LOWEST,
-    Calibrated,
-    calibrate,
-    calibrating,
-)
-from napari_xce.learning.click_learner import DENSE_RIDGE, ridge_for
+from napari_xce.learning.calibration import LOWEST
 from napari_xce.learning.devices import Device, best_device
-from napari_xce.learning.heads import CELL_SIZE, EMBEDDING_SIZE, KIND_SIZE, REFERENCE_DIAMETER
-from napari_xce.learning.memory import RING_RADIUS, Click, Memory, Rows, TileKey, TrainingRows
-from napari_xce.learning.model import CellModel, Head, Kind
+from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
+from napari_xce.learning.memory import RING_RADIUS, Click, Memory, TileKey
+from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.trainer import CropExample, Trainer
 from napari_xce.predictions.block_reader import Batch, BlockReader
+from napari_xce.predictions.candidates import candidates
+from napari_xce.predictions.class_fits import ClassFits
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction, grid_scores
@@ -53,16 +46,6 @@ TILES_COMPARED = 8
 MOST_REGION_TILES = 32
 #: Places looked at around each click.
 RING_POINTS = 8
-#: Emphases of the two parts of a cell's vector, embedding and appearance, to choose from: on a
-#: tissue that the embedding knows it says more, on another one appearance does.
-EMPHASES: dict[Kind, list[NDArray[np.float64]]] = {
-    "proposed": [
-        np.repeat(parts, (EMBEDDING_SIZE, APPEARANCE_SIZE))
-        for parts in ((0.7, 0.7), (1.0, 0.4), (0.3, 1.0))
-    ],
-    "dense": [np.ones(CELL_SIZE)],
-}
-Calibration = Generator[None, None, Calibrated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +81,6 @@ class LiveModel:
         What answers now.
     revision : int
         Grows whenever the answer may have changed.
-    thresholds : dict of str to float
-        Calibrated score from which a cell of a class counts.
     former : Former or None
         What answered before the last promotion, while that can be taken back.
     """
@@ -110,14 +91,12 @@ class LiveModel:
         self.device = device or best_device()
         self.model = self._to_device(CellModel.from_shipped(classes, head))
         self.revision = 0
-        self.thresholds: dict[str, float] = {}
+        self._fits = ClassFits()
         self.predictor = Predictor(self.device)
         self.memory = Memory()
         self._pool = CellPool()
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
-        self._fits: dict[Kind, Calibrated] = {}
-        self._calibrations: list[tuple[Kind, list[int], Calibration]] = []  # unfinished
         self._learnt_from = "nothing"
         self._trainer: Trainer | None = None
         self._cutting: Iterator[CropExample] | None = None  # crops for the next trainer
@@ -125,6 +104,11 @@ class LiveModel:
         self.former: Former | None = None
         self._rests_at = ""  # fine-tuning waits for something other than this to be said
         self._rng = np.random.default_rng(0)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Calibrated score from which a cell of each class counts."""
+        return self._fits.thresholds
 
     def _to_device(self, model: CellModel) -> CellModel:
         model.to(self.device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -172,7 +156,7 @@ class LiveModel:
         """
         old = self.model.classes
         self.calibrate()
-        self.thresholds = _of_classes(self.thresholds, old, classes, sources)
+        self._fits.thresholds = _of_classes(self.thresholds, old, classes, sources)
         if self.former is not None:
             self.former = Former(
                 self._to_device(with_classes(self.former.model, classes, sources)),
@@ -181,7 +165,7 @@ class LiveModel:
         self.model = self._to_device(with_classes(self.model, classes, sources))
         self._train_anew()
         if not set(range(len(old))) <= set(sources):  # without them the others score otherwise
-            self._fits.clear()
+            self._fits.forget()
             self.revision += 1
 
     def set_head(self, head: Head) -> None:
@@ -295,30 +279,13 @@ class LiveModel:
         rows = self.memory.training_rows(self._said, self.model.classes, self._rng)
         if not (rows.proposed or rows.dense or self._fits):
             return False
-        before, layers = self._fits, self.model.layers
-        known = {"proposed": layers.proposed, "dense": layers.dense}
         self.model.reset_heads()
-        self._fits, self._calibrations = {}, []
-        kept = [self.model.classes[k] for k in (*rows.proposed, *rows.dense)]
-        self.thresholds = {name: t for name, t in self.thresholds.items() if name in kept}
-        for kind, part, members in _by_kind(rows):
-            old = before.get(kind)
-            ridge = _ridge(kind, part, len(members))
-            places = rows.places if kind == "proposed" else None  # dense ones differ within a place
-            choices = (part, len(members), EMPHASES[kind], ridge)
-            if not members:
-                layers.set(kind, members, None)
-            elif old is None or known[kind] != members:
-                self._take_over(kind, members, calibrate(*choices, None, places))
-            else:
-                quick = replace(old, fit=old.refit(part, len(members), ridge))
-                self._take_over(kind, members, quick)
-                self._calibrations.append((kind, members, calibrating(*choices, quick, places)))
+        learnt = self._fits.fit(self.model, rows)
         if self._trainer is None:
             self._cutting = None  # there may be classes to train now
         self.revision += 1
         self._learnt_from = self._digest()
-        return bool(kept)
+        return learnt
 
     def calibrate(self) -> None:
         """Calibrate to the end."""
@@ -327,30 +294,9 @@ class LiveModel:
 
     def calibrate_some(self) -> bool:
         """Do a piece (one fit) of the calibration that is due; False if nothing is left to do."""
-        if not self._calibrations:
-            return False
-        kind, members, steps = self._calibrations[-1]
-        try:
-            next(steps)
-        except StopIteration as done:
-            self._calibrations.pop()
-            found: Calibrated = done.value
-            before = self._fits[kind]
-            same = np.array_equal(found.emphasis, before.emphasis)
-            if same and found.unknown_weight == before.unknown_weight:
-                found = replace(found, fit=before.fit)  # which is painted already
-            else:
-                self.revision += 1
-            self._take_over(kind, members, found)
-        return True
-
-    def _take_over(self, kind: Kind, members: list[int], found: Calibrated) -> None:
-        """Answer with a fit and its thresholds."""
-        self._fits[kind] = found
-        self.model.layers.set(kind, members, found.fit)
-        names = [self.model.classes[k] for k in members]
-        # a new dict: the viewer's thread may be reading the old one
-        self.thresholds = {**self.thresholds, **dict(zip(names, found.thresholds, strict=True))}
+        changed = self._fits.calibrate_some(self.model)
+        self.revision += bool(changed)
+        return changed is not None
 
     @property
     def is_current(self) -> bool:
@@ -416,21 +362,14 @@ class LiveModel:
         Training starts from it and is judged against it, so that neither knows the answers.
         """
         assert self._said is not None
-        said, layers = self._said, self.model.layers
+        said = self._said
         held_out = np.zeros(len(said), bool)
         for id in self._slides:
             on_slide = np.flatnonzero(said.slides == id)
             held_out[on_slide[sorted(held_out_clicks(said.of_slide(id)))]] = True
         rows = self.memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
-        if (rows.proposed, rows.dense) != (layers.proposed, layers.dense) or not self._fits:
-            return self.model  # promoted before, so blind already, or too few clicks to tell
-        blind = copy.deepcopy(self.model)
-        for kind, part, members in _by_kind(rows):
-            if members:
-                ridge = _ridge(kind, part, len(members))
-                fit = self._fits[kind].refit(part, len(members), ridge)
-                blind.layers.set(kind, members, fit)
-        return blind
+        # the model itself: promoted before, so blind already, or too few clicks to tell
+        return self._fits.fitted_to(self.model, rows)
 
     def judge_some(self) -> bool:
         """Judge the copy at one more crop, ahead of `try_promotion`; False if none is left."""
@@ -455,7 +394,7 @@ class LiveModel:
             self.model = self._to_device(trained)
             self.predictor.forget()
             self._forget()
-            self._calibrations.clear()  # what they fit to has changed
+            self._fits.stop_calibrating()
             self.revision += 1
             # last, as a slide may be out of reach by now
             self._move_thresholds(before, self._scores_on(tiles))
@@ -480,7 +419,7 @@ class LiveModel:
             if name in moved:
                 share = float((then < moved[name]).mean())
                 moved[name] = max(float(np.quantile(now, share, method="higher")), LOWEST)
-        self.thresholds = moved
+        self._fits.thresholds = moved
 
     def undo_promotion(self) -> bool:
         """Answer with the model before the last promotion again; False where there is none.
@@ -491,13 +430,12 @@ class LiveModel:
         if self.former is None:
             return False
         self.former.model.head = self.model.head
-        self.model, self.thresholds = self.former.model, self.former.thresholds
+        self.model, self._fits.thresholds = self.former.model, self.former.thresholds
         self.former = None
         self._train_anew()
         self.predictor.forget()
         self._forget()
-        self._fits.clear()
-        self._calibrations.clear()
+        self._fits.forget()
         self._learnt_from = "a promotion that was taken back"
         self._rests_at = self._digest()
         self.revision += 1
@@ -554,34 +492,8 @@ class LiveModel:
     def candidates(
         self, slide: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-        """Return some cells of all tiles of a slide that were looked at, to ask the user about.
-
-        Returns
-        -------
-        points : ndarray, float64, shape (N, 2)
-            Level-0 pixels.
-        probabilities : ndarray, float64, shape (N, C + 1)
-            Of "other" and of each class.
-        vectors : ndarray, float32, shape (N, KIND_SIZE)
-        objects : ndarray, float32, shape (N,)
-            Probability that each is a cell at all; 1 for places on the grid.
-        """
-        layers, n_classes = self.model.layers, len(self.model.classes)
-        parts = []
-        if layers.proposed or not layers.dense:
-            cells = self._pool.cells(slide, self.memory.tiles.items())
-            logits = _logits(cells.vectors, layers.kind_weight, layers.kind_bias)
-            parts.append((cells, logits, layers.proposed))
-        if layers.dense:
-            cells = self._pool.ground(slide)
-            logits = _logits(cells.vectors, layers.dense_weight, layers.dense_bias)
-            parts.append((cells, logits, layers.dense))
-        return (
-            np.concatenate([cells.points for cells, *_ in parts]),
-            np.concatenate([_probabilities(z, members, n_classes) for _, z, members in parts]),
-            np.concatenate([cells.vectors[:, :KIND_SIZE] for cells, *_ in parts]),
-            np.concatenate([cells.objects for cells, *_ in parts]),
-        )
+        """Return what the user may be asked about on a slide, as ``candidates``."""
+        return candidates(slide, self.model, self._pool, self.memory)
 
     def clicked_vectors(self) -> NDArray[np.float32]:
         """Return the vectors of all clicks observed, float32, shape (M, KIND_SIZE)."""
@@ -620,15 +532,14 @@ class LiveModel:
         model, card = CellModel.load(path)
         self.model = self._to_device(model)
         self.revision = max(self.revision + 1, int(card.get("revision", 0)))
-        self.thresholds = dict(card.get("calibrated", {}))
+        self._fits.thresholds = dict(card.get("calibrated", {}))
         self._learnt_from = str(card.get("learnt_from", ""))
         self._rests_at = str(card.get("rests_at", ""))
         self.former = None
         self.predictor.forget()
         self._forget()
         self._train_anew()
-        self._calibrations.clear()
-        self._fits.clear()
+        self._fits.forget()
         return card
 
 
@@ -642,32 +553,3 @@ def _of_classes(
     named = zip(classes, sources, strict=True)
     kept = {name: thresholds.get(old[k]) for name, k in named if k is not None}
     return {name: t for name, t in kept.items() if t is not None}
-
-
-def _logits(vectors: NDArray[np.float32], weight: Tensor, bias: Tensor) -> NDArray[np.float32]:
-    """Return what the click learner says of vectors, shape (N, members + 1)."""
-    return np.asarray(vectors @ weight.detach().cpu().numpy().T + bias.detach().cpu().numpy())
-
-
-def _probabilities(
-    logits: NDArray[np.float32], members: list[int], n_classes: int
-) -> NDArray[np.float64]:
-    """Return the probabilities in the columns of their classes; even ones before any fit."""
-    if not members:
-        return np.full((len(logits), n_classes + 1), 1.0 / (n_classes + 1))
-    out = np.zeros((len(logits), n_classes + 1))
-    out[:, [0, *(k + 1 for k in members)]] = softmax(logits.astype(np.float64), axis=1)
-    return out
-
-
-def _ridge(kind: Kind, rows: Rows, n_classes: int) -> float:
-    """Return the L2 penalty under which classes of a kind are fitted."""
-    return ridge_for(rows.labels, n_classes) if kind == "proposed" else DENSE_RIDGE
-
-
-def _by_kind(rows: TrainingRows) -> list[tuple[Kind, Rows, list[int]]]:
-    """Return the rows of each kind of classes, with the part of the vectors it is learnt on."""
-    objects = rows.objects
-    vectors = objects.vectors[:, :KIND_SIZE]
-    kinds = Rows(vectors, objects.labels, objects.objects, objects.weights)
-    return [("proposed", kinds, rows.proposed), ("dense", rows.ground, rows.dense)]

@@ -20,7 +20,6 @@ from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer import keys
 from napari_xce.viewer.annotation_layer import AnnotationLayer
-from napari_xce.viewer.area_layer import AreaLayer
 from napari_xce.viewer.compat import (
     find_view_by_drawing,
     find_view_without_drawing,
@@ -29,12 +28,13 @@ from napari_xce.viewer.compat import (
 )
 from napari_xce.viewer.corrections import Corrections
 from napari_xce.viewer.detection_layer import DetectionLayer
-from napari_xce.viewer.frame import keep_selection, place, placement
+from napari_xce.viewer.drawn_shapes import DrawnShapes
+from napari_xce.viewer.frame import place, placement
 from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.key_actions import key_actions
 from napari_xce.viewer.one_frame import OneFrame
 from napari_xce.viewer.overlays import Overlays
 from napari_xce.viewer.pointer_layer import PointerLayer
-from napari_xce.viewer.region_layer import RegionLayer
 from napari_xce.viewer.view import ViewWatcher, fly_to, screen_px_per_pixel, view_box
 
 if TYPE_CHECKING:
@@ -106,12 +106,11 @@ class Binding:
         forget_old_presses(viewer)
         self._answers = False  # the engine learns from what is said now
         self._asked: int | None = None  # the revision when something was said, until it is answered
-        self._actions = self._key_actions()
+        self._actions = key_actions(self)
         self._undo_actions = {key: self._actions[key] for key in keys.OF_THE_VIEWER}
         self.overlays = Overlays(viewer, session, slide_id, slide_layer, self._adopt)
         self.pointer = PointerLayer(viewer, slide_layer)
-        self.regions: RegionLayer | None = None
-        self.areas: AreaLayer | None = None
+        self.shapes = DrawnShapes(self, self._annotated, self._actions)
         self.clicks = AnnotationLayer(
             slide_layer,
             session.store,
@@ -136,10 +135,7 @@ class Binding:
         keys.bind(slide_layer, self._actions)
         self.set_class(self._first_class())
         self.overlays.show_all(self.current)
-        self._show_regions()
-        if session.store.areas(slide_id):
-            with keep_selection(viewer):
-                self._add_areas()
+        self.shapes.begin()
 
     # ---- what the user does
 
@@ -191,8 +187,7 @@ class Binding:
         self._step_back_or_forth(self.session.redo, "Done again", "Nothing to redo")
 
     def _step_back_or_forth(self, step: Callable[[], str | None], done: str, nothing: str) -> None:
-        if self.areas is not None:
-            self.areas.tick()  # what was drawn a moment ago is the last thing said
+        self.shapes.tick()  # what was drawn a moment ago is the last thing said
         try:
             words = step()
         except XceError as error:
@@ -230,21 +225,12 @@ class Binding:
     def draw_area(self, mode: str) -> None:
         """Let the user draw an area to count in; `mode` is one of the areas layer's."""
         self.corrections.leave()
-        if self.areas is None or self.areas.layer not in self.viewer.layers:
-            self._add_areas()
-        assert self.areas is not None
-        self.viewer.layers.selection.active = self.areas.layer
-        self.areas.layer.mode = mode
+        self.shapes.draw_area(mode)
         self.hooks.note("Draw around the cells to count; an area teaches the model nothing")
 
     def show_areas(self) -> None:
         """Show the areas of the session as they are now, as soon as there are some."""
-        if self.areas is not None:
-            self.areas.mirror()
-        elif self.session.store.areas(self.slide_id):
-            with keep_selection(self.viewer):
-                self._add_areas()
-            self.hooks.areas_changed()
+        self.shapes.show_areas()
 
     def look_at(self, suggestion: Suggestion) -> None:
         """Fly to a suggestion and draw a ring around it."""
@@ -275,8 +261,7 @@ class Binding:
             self._take(message)
         self._follow_slide_layer()
         self.clicks.reconcile()
-        if self.areas is not None:
-            self.areas.tick()
+        self.shapes.tick()
         if self.session.store.revision != self._seen_revision:  # a script, or an import
             self._annotated()
         self._follow_view()
@@ -336,12 +321,7 @@ class Binding:
         remember_old_presses(self.viewer)
         self.corrections.close()
         self.clicks.close()
-        if self.regions is not None:
-            self.regions.close()
-            self._remove(self.regions.layer)
-        if self.areas is not None:
-            self.areas.close()
-            self._remove(self.areas.layer)
+        self.shapes.close()
         self.overlays.close()
         self.pointer.close()
         self._remove(self.clicks.layer)
@@ -353,45 +333,6 @@ class Binding:
     def _adopt(self, layer: Layer) -> None:
         """Give a layer of ours our keys."""
         keys.bind(layer, self._actions)
-
-    def _show_regions(self) -> None:
-        """Show the reviewed regions, as soon as there are some."""
-        if self.regions is not None:
-            self.regions.mirror()
-        elif len(self.session.store.annotations(self.slide_id).of_kind("region")):
-            with keep_selection(self.viewer):
-                self._add_regions()
-
-    def _add_regions(self) -> None:
-        self.regions = RegionLayer(
-            self.slide_layer,
-            self.session.store,
-            self.slide_id,
-            self._drawn,
-            self._annotated,
-            self.hooks.error,
-        )
-        self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.regions.layer)
-        keys.bind(self.regions.layer, self._actions_on_shapes)
-
-    def _add_areas(self) -> None:
-        self.areas = AreaLayer(
-            self.slide_layer,
-            self.session,
-            self.slide_id,
-            self._area_drawn,
-            self.hooks.areas_changed,
-            self.hooks.error,
-        )
-        self.areas.fit(screen_px_per_pixel(self.viewer, self.slide_layer))
-        self.viewer.layers.insert(self.viewer.layers.index(self.clicks.layer), self.areas.layer)
-        keys.bind(self.areas.layer, self._actions_on_shapes)
-
-    def _area_drawn(self) -> None:
-        """Go back to clicking after an area was drawn."""
-        assert self.areas is not None
-        self.areas.layer.mode = "pan_zoom"
-        self.viewer.layers.selection.active = self.clicks.layer
 
     def _take(self, message: Message) -> None:
         """Bring a message of the engine to its layer; late ones of another slide are dropped."""
@@ -420,8 +361,7 @@ class Binding:
             self._frame.hold()
         self._follow_classes()
         self.clicks.mirror()
-        self._show_regions()
-        self.show_areas()
+        self.shapes.show()
         self.pointer.close()
         self.overlays.annotated(self.current)
 
@@ -437,21 +377,13 @@ class Binding:
             self.clicks.layer.selected_data = set()  # or they would get the class, too
             self.set_class(names.get(self._current_id) or self._first_class())
 
-    def _drawn(self) -> None:
-        """Go back to clicking after a region was drawn."""
-        self._annotated()
-        assert self.regions is not None
-        self.regions.layer.mode = "pan_zoom"
-        self.viewer.layers.selection.active = self.clicks.layer
-
     def _follow_view(self) -> None:
         if not self._view.take():
             return
         self.moved = True
         zoom = screen_px_per_pixel(self.viewer, self.slide_layer)
         self.clicks.fit(zoom)
-        if self.areas is not None:
-            self.areas.fit(zoom)
+        self.shapes.fit(zoom)
         flat = self.viewer.dims.ndisplay == 2
         self.box = view_box(self.viewer, self.slide_layer) if flat else None
         self.clicks.follow(self.box)
@@ -467,8 +399,7 @@ class Binding:
         )
         if self._placed and now != self._placed:
             layers = [self.clicks.layer, self.cells.layer, self.pointer.layer]
-            layers += [self.corrections.rings.layer]
-            layers += [part.layer for part in (self.regions, self.areas) if part is not None]
+            layers += [self.corrections.rings.layer, *self.shapes.layers]
             for layer in layers:
                 if layer is not None:
                     place(layer, self.slide_layer)
@@ -484,63 +415,3 @@ class Binding:
         """Return the first class of the user's, or background where there is none."""
         own = [found.name for found in self.session.classes if found.id != 0]
         return own[0] if own else BACKGROUND
-
-    def _key_actions(self) -> dict[str, Callable[[], None]]:
-        actions: dict[str, Callable[[], None]] = {
-            keys.ACCEPT: lambda: self.corrections.accept(),
-            keys.REJECT: lambda: self.corrections.reject(),
-            keys.LASSO: lambda: self.corrections.draw("add_polygon_lasso"),
-            keys.RECTANGLE: lambda: self.corrections.draw("add_rectangle"),
-            keys.STEP: self.step,
-            keys.STEP_BACK: lambda: self.corrections.step_back(),
-            keys.LEAVE: lambda: self.corrections.leave(),
-            keys.SUGGEST: self._suggest_or_step,
-            keys.UNDO: self.undo,
-            keys.REDO: self.redo,
-            keys.REDO_TOO: self.redo,
-            keys.HELP: self.hooks.help,
-        }
-        for digit in keys.DIGITS:
-            actions[digit] = self._digit(digit, lambda name: self._choose_or_relabel(name))
-            actions[f"Control-{digit}"] = self._digit(
-                digit, lambda name: self.corrections.relabel(name)
-            )
-        actions[keys.NOTHING] = lambda: self.hooks.note("Press N: no place is asked about")
-        return {key: self._after_suggestions(key, action) for key, action in actions.items()}
-
-    def _after_suggestions(self, key: str, action: Callable[[], None]) -> Callable[[], None]:
-        """While a suggested place is asked about, its answers go before other meanings of a key."""
-
-        def press() -> None:
-            if self.corrections.mode or not self.hooks.answer(key):
-                action()
-
-        return press
-
-    @property
-    def _actions_on_shapes(self) -> dict[str, Callable[[], None]]:
-        return {key: act for key, act in self._actions.items() if key not in keys.OF_SHAPES}
-
-    def _suggest_or_step(self) -> None:
-        if self.corrections.mode == "walk":
-            self.step()
-        else:
-            self.hooks.suggest()
-
-    def _choose_or_relabel(self, name: str) -> None:
-        if self.corrections.takes_digits:
-            self.corrections.relabel(name)
-        else:
-            self.set_class(name)
-
-    def _digit(self, digit: str, use: Callable[[str], None]) -> Callable[[], None]:
-        """Return what a digit key does with the name of its class."""
-
-        def press() -> None:
-            for found in self.session.classes:
-                if found.key == digit or (digit == "0" and found.id == 0):
-                    use(found.name)
-                    return
-            self.hooks.note(f"No class has the key {digit}")
-
-        return press

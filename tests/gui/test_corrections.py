@@ -336,15 +336,15 @@ def test_points_dragged_together_with_napari_are_one_action(found: Any) -> None:
 def test_region_dragged_with_the_mouse_is_one_action(found: Any) -> None:
     found.session.review(((100, 100), (160, 180)))
     found.settle()
-    found.viewer.layers.selection.active = found.binding.regions.layer
-    found.binding.regions.layer.mode = "select"
+    found.viewer.layers.selection.active = found.binding.shapes.regions.layer
+    found.binding.shapes.regions.layer.mode = "select"
     _drag(found, (130, 140), (150, 160))
     moved = found.session.annotations().polygons[0]
     np.testing.assert_allclose(moved.min(axis=0), [120, 120], atol=1)
     found.press(Qt.Key.Key_Z, CTRL)
-    np.testing.assert_allclose(found.binding.regions.layer.data[0].min(axis=0), [100, 100])
+    np.testing.assert_allclose(found.binding.shapes.regions.layer.data[0].min(axis=0), [100, 100])
     found.press(Qt.Key.Key_Z, CTRL)
-    assert len(found.binding.regions.layer.data) == 0
+    assert len(found.binding.shapes.regions.layer.data) == 0
 
 
 def test_class_of_the_next_click_follows_undo(found: Any) -> None:

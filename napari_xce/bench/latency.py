@@ -7,6 +7,8 @@ when the view has settled from the one before.
 - First change: from the moment that a click was due to the first swapped frame that differs, more
   than 40 pixels away from the click, from the frame before. That is an answer of the model. No
   click is made while something else is about to be drawn: that would count as its answer.
+- Stages of that: until the engine is told, until the window has the model that learnt the click,
+  until it has that model's first tile, until that is on the screen.
 - Settled: to the last frame that differs, once all in view is of the model that learnt the click.
 - New area: from a view moved by half its width to the last frame that differs, once all in view is
   predicted.
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_xce.bench.report import begin, percentiles
+from napari_xce.bench.stages import STAGES, Stages
 from napari_xce.bench.startup import import_seconds, seconds_to_dock
 
 if TYPE_CHECKING:
@@ -102,6 +105,7 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("click to first change, median, ms", report["first_change_ms_p50"]),
         ("click to first change, 95 %, ms", report["first_change_ms_p95"]),
+        *((f"  of which until {n}, median, ms", report["stages_ms_p50"][n]) for n in STAGES),
         ("click to view settled, median, ms", report["settled_ms_p50"]),
         ("click to view settled, 95 %, ms", report["settled_ms_p95"]),
         ("moved view predicted, 95 %, ms", report["new_area_ms_p95"]),
@@ -123,6 +127,7 @@ def _figures(run: _Run) -> dict[str, Any]:
         "settled_ms_p95": settled["p95"],
         "new_area_ms_p50": moved["p50"],
         "new_area_ms_p95": moved["p95"],
+        "stages_ms_p50": {n: found[f"stage_{n}_ms"]["p50"] for n in STAGES},
         "loop_delay_p99_ratio": round(busy / idle, 2) if busy and idle else None,
         "percentiles": found,
     }
@@ -143,6 +148,7 @@ class _Run:
                 "new_area_ms",
                 "loop_learning_ms",
                 "loop_paused_ms",
+                *(f"stage_{name}_ms" for name in STAGES),
             )
         }
         self._seed = seed
@@ -162,19 +168,26 @@ class _Run:
     def time_clicks(self, count: int) -> None:
         """Click on true cells in view, one after the other."""
         window = self.window
+        engine = window.dock.annotator.engine
+        assert engine is not None
+        stages = Stages(engine)
         for yx, label in self._cells_in_view(count):
             window.binding.set_class(label)
             window.wait(0.3)
             window.wait_until(window.view_is_painted)
             window.wait(0.3)
             revision = window.session.model_revision
+            stages.begin()
             due = window.click(yx, after=0.2 + 0.5 * self._random.random(), at_rest=True)
             self._wait_painted(revision)
             eye = window.eye
             if eye.first is not None and eye.last is not None:
                 self.samples["first_change_ms"].append(1000 * (eye.first - due))
                 self.samples["settled_ms"].append(1000 * (eye.last - due))
+                for name, stage in stages.since(due, eye.first).items():
+                    self.samples[f"stage_{name}_ms"].append(stage)
             eye.rest()
+        stages.close()
 
     def _wait_painted(self, revision: int) -> None:
         """Wait until the view is of a later revision, and drawn, and stays so for a moment."""

@@ -156,7 +156,10 @@ class Lesson:
     def is_fresh(self) -> bool:
         """Tell whether all that is in view was predicted by the newest model."""
         binding = self.dock.annotator.binding
-        return binding is not None and freshness(binding) == "View: up to date"
+        if binding is None:
+            return False
+        fresh = freshness(binding.session, binding.slide_id, binding.box)
+        return fresh == "View: up to date"
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Let the window live until something holds."""

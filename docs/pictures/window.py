@@ -76,7 +76,9 @@ def wait(seconds: float, until: Callable[[], bool]) -> None:
 def is_fresh(dock: AnnotatorDock) -> bool:
     """Tell whether all that is in view was predicted by the newest model."""
     binding = dock.annotator.binding
-    return binding is not None and freshness(binding) == "View: up to date"
+    if binding is None:
+        return False
+    return freshness(binding.session, binding.slide_id, binding.box) == "View: up to date"
 
 
 def learn(dock: AnnotatorDock, session: Session) -> None:

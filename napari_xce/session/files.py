@@ -101,7 +101,7 @@ class SessionFiles(SessionReviewing):
         if suffix in exchange.MASK_FORMATS or not len(self.store.annotations(id)):
             raise ExchangeError(
                 f"Nothing has been predicted on {name} yet, so there are no cells to write. Call "
-                'predict() first, or press "Predict the slide".'
+                'predict() first, or press "Predict the whole slide".'
             )
         warnings.warn(
             f"Nothing has been predicted on {name} yet: only what was annotated is written. Call "
@@ -243,7 +243,10 @@ class SessionFiles(SessionReviewing):
         if BACKGROUND in labels:
             cells = cells[labels != BACKGROUND]
         with self.lock:
-            self.predictions[id].detections.fill(self._by_tile(id, cells))
+            predictions = self.predictions[id]
+            predictions.clear()  # the heat of what was found here, too
+            predictions.detections.fill(self._by_tile(id, cells))
+        predictions.recall_heat()
         notes += self._lower_thresholds(cells)
         if notes:
             warnings.warn(" ".join(notes), XceWarning, stacklevel=2)

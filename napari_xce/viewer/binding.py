@@ -250,6 +250,19 @@ class Binding:
         """Query the cells anew at the next tick, without waiting; after thresholds moved."""
         self.overlays.changed_at_once()
 
+    def predictions_replaced(self) -> None:
+        """Show cells that were read from a file in the place of those found here.
+
+        Far out only one class is drawn: one that the file has.
+        """
+        found = self.session.predictions[self.slide_id].detections.by_class()
+        if found and self.current not in found:
+            self.set_class(max(found, key=lambda name: len(found[name][0])))
+        height, width = self.session.slides[self.slide_id].shape
+        whole = (-0.5, -0.5, height - 0.5, width - 0.5)
+        self.overlays.take(Painted(self.slide_id, whole, 0), self.current, self.box)
+        self.overlays.changed_at_once()
+
     # ---- what the owner asks
 
     def tick(self) -> list[Message]:

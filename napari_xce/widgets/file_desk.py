@@ -98,7 +98,7 @@ class FileDesk:
 
     def _show_cells(self, binding: Binding) -> None:
         if self._annotator.binding is binding:
-            binding.predictions_changed()
+            binding.predictions_replaced()
             self._cells_read()
 
     def _binding(self) -> Any:

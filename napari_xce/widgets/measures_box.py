@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ROW_PX = 22
 MAX_ROWS = 6
+MOST_DISTANCES = 4  # lines in the dock; four classes make twelve
 NO_CLASS = "–"
 GRADES = (  # words, name of the grade
     ("Negative", "negative"),
@@ -46,6 +47,7 @@ SHAPES = (
     ("Polygon (double-click ends it)", "add_polygon"),
     ("Freehand", "add_polygon_lasso"),
 )
+NOTHING_HERE = "Nothing is predicted here yet: press Learn, or Predict the whole slide."
 EMPTY = "Press Measure for the numbers of the slide, the view and every area you drew."
 
 
@@ -125,18 +127,16 @@ class MeasuresBox(Fold):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        for number, (words, grade) in enumerate(GRADES):
-            row, column = divmod(number, 2)
+        for row, (words, grade) in enumerate(GRADES):  # a row each, or names of classes are cut
             choice = QComboBox()
             choice.setMinimumWidth(60)
             choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             choice.setToolTip(f"The class that is {words.lower()}")
             choice.currentIndexChanged.connect(lambda index: self._emit_grades())
             self.grades[grade] = choice
-            grid.addWidget(small_text(words, wrap=False), row, 2 * column)
-            grid.addWidget(choice, row, 2 * column + 1)
+            grid.addWidget(small_text(words, wrap=False), row, 0)
+            grid.addWidget(choice, row, 1)
         grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
         self.rows.addLayout(grid)
 
     # ---- what is shown
@@ -249,9 +249,11 @@ def in_words(found: Measures) -> list[str]:
     """Return the numbers of a place that are not by class, a line each."""
     if found.tissue_mm2 is None:
         lines = [NO_DENSITY]
-    else:
-        share = f"{100 * found.predicted:.0f} %" if found.predicted else "nothing"
+    elif found.predicted:
+        share = f"{100 * found.predicted:.0f} %"
         lines = [f"Tissue: {found.tissue_mm2:,.2f} mm² predicted ({share} of what is there)"]
+    else:
+        lines = [NOTHING_HERE]
     if found.positive is not None:
         share = found.positive
         lines.append(
@@ -260,6 +262,9 @@ def in_words(found: Measures) -> list[str]:
         )
     if found.h_score is not None:
         lines.append(f"H-score: {found.h_score:.0f} of 300")
-    for d in found.distances:
+    for d in found.distances[:MOST_DISTANCES]:
         lines.append(f"{d.source} to nearest {d.target}: {d.median_um:.0f} µm (median)")
+    if len(found.distances) > MOST_DISTANCES:
+        left = len(found.distances) - MOST_DISTANCES
+        lines.append(f"{left} more distances are in the table (Copy, Table…)")
     return lines

@@ -102,6 +102,20 @@ def test_cells_of_each_kind_of_file_come_in(
     _wait(window, lambda: len(window.layer("xce: cells").data) == 2)
 
 
+def test_class_that_the_file_has_is_shown_from_afar(
+    window: Any, noise: Slide, tmp_path: Path
+) -> None:
+    path = tmp_path / "found.csv"
+    rows = "".join(f"{y},{y},{name}\n" for y, name in enumerate("abb", start=100))
+    path.write_text(f"y,x,class\n{rows}", encoding="utf-8")
+    window.show(noise)
+    assert window.binding.current == "cell"  # of which the file has none
+    window.dock.export.cells_imported.emit(str(path))
+    _wait(window, lambda: window.binding.heat.layer is not None)
+    assert window.binding.current == "b"
+    assert window.layer("xce: heat").data[-1].any()
+
+
 def test_window_goes_on_while_points_are_read(
     window: Any, noise: Slide, table: str, let_go: Callable[[], None]
 ) -> None:

@@ -330,6 +330,19 @@ def test_file_without_cells_is_refused_and_nothing_is_lost(
     assert len(predicted.predict()) == count
 
 
+def test_imported_cells_take_the_heat_of_the_others_away(
+    predicted: Session, tmp_path: Path
+) -> None:
+    """Else the slide would show from afar what was found here before, and nothing of the new."""
+    found = predicted.predictions[next(iter(predicted.slides))]
+    path = tmp_path / "cells.csv"
+    path.write_text("y,x,class\n100,100,tumour\n", encoding="utf-8")
+    predicted.import_cells(path)
+    coarse = found.heat["tumour"].levels[-1]
+    side = SHAPE[0] / coarse.shape[0]  # level-0 pixels of one of its pixels
+    assert coarse.argmax() == coarse.shape[1] * int(100 // side) + int(100 // side)
+
+
 def test_files_of_qupath_count_from_the_scanned_part(predicted: Session, tmp_path: Path) -> None:
     (slide,) = predicted.slides.values()
     cells = predicted.predict()

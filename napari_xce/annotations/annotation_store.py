@@ -33,7 +33,9 @@ from napari_xce.annotations.shapes import (
 from napari_xce.annotations.slides import find_slide, refuse_outside
 from napari_xce.errors import SessionError
 
-_MOST_RUNS = 100  # of ids that are read anew one by one
+#: Of ids that are read anew one by one. Among 20,000 annotations 300 runs take a third of the time
+#: of reading all, 1,000 as long; among 200,000 a tenth; among 2,000 more, but all of it is little.
+_MOST_RUNS = 300
 
 
 class AnnotationStore(JournalledStore):

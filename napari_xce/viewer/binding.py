@@ -255,9 +255,10 @@ class Binding:
 
         Far out only one class is drawn: one that the file has.
         """
-        found = self.session.predictions[self.slide_id].detections.by_class()
-        if found and self.current not in found:
-            self.set_class(max(found, key=lambda name: len(found[name][0])))
+        cells = self.session.predictions[self.slide_id].detections.by_class()
+        counts = {name: len(points) for name, (points, _) in cells.items()}
+        if any(counts.values()) and not counts.get(self.current):
+            self.set_class(max(counts, key=lambda name: counts[name]))
         height, width = self.session.slides[self.slide_id].shape
         whole = (-0.5, -0.5, height - 0.5, width - 0.5)
         self.overlays.take(Painted(self.slide_id, whole, 0), self.current, self.box)

@@ -50,7 +50,8 @@ class SessionFiles(SessionReviewing):
         ------
         ExchangeError
             The format is unknown, there is nothing to write, or the file cannot be written; one
-            that was there is kept.
+            that was there is kept. A model and its card do not take the place of another file, nor
+            COCO that of a card.
         SessionError
             A mask or model is wanted, but nothing has been learnt yet.
 
@@ -61,6 +62,7 @@ class SessionFiles(SessionReviewing):
         alone, with a warning. With the head "unet" GeoJSON and COCO hold the cells as polygons.
         """
         path = Path(path)
+        _refuse_mixed(path)
         if path.suffix == ".safetensors":
             self._require_learnt()
             with self.lock:
@@ -295,6 +297,21 @@ class SessionFiles(SessionReviewing):
                 known[wanted.casefold()] = self.store.add_class(wanted, colors.get(label)).name
             names.append(known[wanted.casefold()])
         return np.array([*names, ""], dtype=np.str_)[which]
+
+
+def _refuse_mixed(path: Path) -> None:
+    """Refuse a name by which a model's card, a ``.json`` beside it, and COCO would meet."""
+    model, card = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    if path == model and card.exists() and not model.exists():
+        raise ExchangeError(
+            f"{card} is there already, and the model's card would take its place. Give the model "
+            "another name."
+        )
+    if path == card and model.exists():
+        raise ExchangeError(
+            f"{card} is the card of the model beside it, which would be lost. Give the cells "
+            "another name."
+        )
 
 
 def _on_slide(

@@ -46,8 +46,9 @@ class ExportBox(Fold):
 
     def ask(self, suffix: str) -> None:
         """Ask where to, then say so."""
+        name = "model" if suffix == ".safetensors" else "cells"
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export", f"cells{suffix}", f"Files (*{suffix})"
+            self, "Export", f"{name}{suffix}", f"Files (*{suffix})"
         )
         if path:
             self.exported.emit(path if path.endswith(suffix) else path + suffix)

@@ -249,6 +249,23 @@ def test_imported_points_are_learnt_from(
     assert len(session.predict()) > 5
 
 
+def test_model_and_cells_of_one_name_do_not_overwrite_each_other(
+    predicted: Session, tmp_path: Path
+) -> None:
+    """A model has its card beside it, ``.json`` like COCO."""
+    predicted.export(tmp_path / "cells.json")
+    cells = (tmp_path / "cells.json").read_bytes()
+    with pytest.raises(xce.ExchangeError, match="Give the model another name"):
+        predicted.export(tmp_path / "cells.safetensors")
+    assert (tmp_path / "cells.json").read_bytes() == cells
+    for _ in range(2):  # the model itself may be written again
+        predicted.export(tmp_path / "model.safetensors")
+    card = (tmp_path / "model.json").read_bytes()
+    with pytest.raises(xce.ExchangeError, match="Give the cells another name"):
+        predicted.export(tmp_path / "model.json")
+    assert (tmp_path / "model.json").read_bytes() == card
+
+
 # ---- cells and areas of other programs
 
 

@@ -212,10 +212,11 @@ class SessionAdvice(SessionSuggestions):
         are what they are compared with. Any thread may call; the model is not used.
         """
         id = self._slide_id(slide)
+        mpp = self.slides[id].mpp  # now: the slide may be taken out of the session meanwhile
         area = box if box is not None else as_box(None, self.slides[id].shape)
         looks = [self._look(id, y, x) for y, x in self._places_to_look(id, area)]
         seen = [look for look in looks if look is not None]
-        return warnings_of(seen, self._clicked_looks(), self.slides[id].mpp)
+        return warnings_of(seen, self._clicked_looks(), mpp)
 
     def _places_to_look(self, id: str, area: Box) -> list[tuple[float, float]]:
         """Return middles of a few tiles with tissue in an area, or its middle where it is small."""

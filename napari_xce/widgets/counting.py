@@ -136,7 +136,7 @@ def freshness(session: Session, id: str, box: Box | None) -> str:
         return ""
     wanted = predictions.revisions_in(box, MANY_TILES)
     if wanted is None:
-        return "View: too wide to be predicted; zoom in"
+        return "View: too wide, zoom in"
     here = [revision for revision in wanted if revision is not None]
     if not here:
         return "View: not predicted yet"

@@ -93,12 +93,13 @@ class Learning:
             if len(unseen) > 1:
                 return True
         self.is_due = False
+        had_learnt = live.has_learnt
         live.fit_classes()
         self._look_again_due = False
         self.note = "" if live.has_learnt else "click a few cells to begin"
         self.pace.begin_anew()
         self.trained = time.monotonic()
-        if not live.has_learnt:
+        if had_learnt and not live.has_learnt:  # else the cells came from a file
             self._painting.clear()
         self._tell_model()
         return True

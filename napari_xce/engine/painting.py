@@ -66,7 +66,7 @@ class Painting:
 
     def recall_heat(self) -> bool:
         """Draw the cells of an earlier session far out, where nothing else is shown."""
-        view = self._view_predictions()
+        view = self._view_store()
         if view is None or view[2].heat_is_recalled:
             return False
         slide_id, _, predictions = view
@@ -103,7 +103,11 @@ class Painting:
 
     def _view_predictions(self) -> tuple[str, Box, SlidePredictions] | None:
         """Return the view and what is predicted there, if anything can be."""
-        if self._view is None or not self._session.live.has_learnt:
+        return self._view_store() if self._session.live.has_learnt else None
+
+    def _view_store(self) -> tuple[str, Box, SlidePredictions] | None:
+        """Return the view and the cells of its slide, which may have come from a file."""
+        if self._view is None:
             return None
         predictions = self._session.predictions.get(self._view[0])
         return None if predictions is None else (*self._view, predictions)

@@ -78,6 +78,27 @@ def test_view_is_painted_with_a_tile_for_each_core(
     assert _kinds(told)[3:] == [Painted]  # of three tiles
 
 
+def test_imported_cells_are_drawn_from_afar_in_a_session_that_has_learnt_nothing(
+    tmp_path: Path, told: list[Message]
+) -> None:
+    side = 5000
+    (tmp_path / "cells.csv").write_text("y,x,label\n" + "300,300,tumour\n310,320,tumour\n")
+    with Session.create(tmp_path / "s.xce", classes=["tumour"]) as session:
+        id = session.add_slide(SyntheticSlide((side, side), seed=3))
+        session.import_cells(tmp_path / "cells.csv", id)
+        session.save()
+    with Session.open(tmp_path / "s.xce") as again:
+        again.add_slide(SyntheticSlide((side, side), seed=3))
+        assert not again.has_learnt
+        worker = Worker(again, told.append)
+        worker.obey(SetViewport(id, (0.0, 0.0, side - 1.0, side - 1.0)))
+        while worker.work():
+            pass
+        assert _kinds(told) == [Painted]
+        assert len(again.predictions[id].detections.query(WHOLE)) == 2
+        assert again.predictions[id].heat["tumour"].levels[-1].max() > 0
+
+
 def test_requests_go_before_painting(worker: Worker, told: list[Message], slide_id: str) -> None:
     worker.obey(SetViewport(slide_id, WHOLE))
     worker.work()

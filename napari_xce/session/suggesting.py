@@ -115,24 +115,25 @@ class SessionSuggestions(SessionPredictions):
         if reviewed.any():  # or it is a copy for nothing
             candidates = candidates[~reviewed]
         before = self._suggested.setdefault(id, [])
+        names = list(self.live.model.classes)  # the session's may be others by now
         found = suggest(
             candidates,
-            self.class_names,
+            names,
             self.live.clicked_vectors(),
             n,
             avoid=np.concatenate([said.points, np.array(before).reshape(-1, 2)]),
             diameter=WORKING_DIAMETER * max(self.factor(id)),
-            counts=self._clicks_by_class(),
+            counts=self._clicks_by_class(names),
             box=box,
         )
         before.extend(s.yx for s in found)
         return found
 
-    def _clicks_by_class(self) -> list[int]:
+    def _clicks_by_class(self, names: list[str]) -> list[int]:
         """Return how often each class was clicked, on all slides."""
         said = self.store.annotations()
         labels = said.labels[np.isin(said.kinds, (POINT, MASK))]
-        return [int((labels == name).sum()) for name in self.class_names]
+        return [int((labels == name).sum()) for name in names]
 
     def _remember_suggested(self) -> None:
         """Keep in the session what was suggested."""

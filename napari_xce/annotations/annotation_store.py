@@ -250,16 +250,7 @@ class AnnotationStore(JournalledStore):
         -----
         The arrays are read-only; until something changes, the same object is returned.
         """
-        settled = not self._journal.is_open
-        kept = self._snapshots.get(slide)
-        if settled and kept is not None and self._is_current(kept[0]):
-            return kept[1]  # without waiting for another thread that writes
-        with self._database.reading() as connection:
-            revision = self._journal.revision
-            made = _standing(connection, slide)
-        if settled:
-            self._snapshots[slide] = (revision, made)
-        return made
+        return self._read(self._snapshots, slide, lambda connection: _standing(connection, slide))
 
     def _renew(self, entry: int, touched: dict[str, Runs]) -> None:
         """Bring what was read up to date with an entry, reading only what it touched."""

@@ -8,6 +8,7 @@ from itertools import count
 
 import shapely
 
+from napari_xce.annotations.database import Database
 from napari_xce.annotations.images import COLUMNS, Row
 from napari_xce.annotations.journal import Change, JournalledStore, counted
 from napari_xce.annotations.records import Area
@@ -24,6 +25,10 @@ _NAMES = ", ".join(COLUMNS["areas"])
 class AreaStore(JournalledStore):
     """The part of the store that keeps areas, each known by its name on its slide."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._areas: dict[str, tuple[int, list[Area]]] = {}
+
     def areas(self, slide: str) -> list[Area]:
         """Return the areas of a slide in the order in which they were made.
 
@@ -32,9 +37,8 @@ class AreaStore(JournalledStore):
         SessionError
             No such slide.
         """
-        with self._database.reading() as connection:
-            number, _ = find_slide(connection, slide)
-            return [Area(row[2], row[3]) for row in _rows(connection, number)]
+        kept = self._read(self._areas, slide, lambda connection: _standing(connection, slide))
+        return list(kept)
 
     def add_areas(
         self, slide: str, names: Sequence[str | None], outlines: Sequence[Outline]
@@ -129,6 +133,11 @@ def no_area(name: str, known: Sequence[str]) -> SessionError:
     """Say that there is no area of that name, and which there are."""
     names = ", ".join(known) or "none"
     return SessionError(f"There is no area {name!r} on this slide. Its areas: {names}.")
+
+
+def _standing(connection: sqlite3.Connection, slide: str) -> list[Area]:
+    number, _ = find_slide(connection, slide)
+    return [Area(row[2], row[3]) for row in _rows(connection, number)]
 
 
 def _rows(connection: sqlite3.Connection, number: int) -> list[Row]:

@@ -28,19 +28,12 @@ class ClassStore(JournalledStore):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._kept: tuple[int, list[CellClass]] = (-1, [])
+        self._classes: dict[None, tuple[int, list[CellClass]]] = {}
 
     def classes(self) -> list[CellClass]:
         """Return the classes in the order of creation, background first."""
-        settled = not self._journal.is_open
-        revision, kept = self._kept
-        if settled and self._is_current(revision):
-            return list(kept)  # without waiting for another thread that writes
-        with self._database.reading() as connection:
-            found = all_classes(connection)
-            if settled:
-                self._kept = (self._journal.revision, found)
-            return list(found)
+        kept = self._read(self._classes, None, all_classes)
+        return list(kept)
 
     def add_class(self, name: str, color: str | None = None, key: str | None = None) -> CellClass:
         """Add a class; without a colour or digit key it gets the next free one.

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from threading import get_ident
+from typing import TypeVar
 
 from napari_xce.annotations.database import Database
 from napari_xce.annotations.images import (
@@ -278,6 +279,10 @@ class Journal:
                 self.revision = entry
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
 class JournalledStore:
     """What each part of the store stands on: the open database and its journal."""
 
@@ -285,9 +290,24 @@ class JournalledStore:
         self._database = database
         self._journal = Journal(database)
 
-    def _is_current(self, revision: int) -> bool:
-        """Tell whether what was read at a revision still stands; waits for nobody who writes."""
-        return revision == self._journal.revision and not self._database.closed
+    def _read(
+        self, kept: dict[K, tuple[int, V]], key: K, read: Callable[[sqlite3.Connection], V]
+    ) -> V:
+        """Return what is read from the tables, kept by key with its revision while that stands.
+
+        What is kept is returned without waiting for another thread that writes.
+        """
+        settled = not self._journal.is_open
+        if settled and key in kept and not self._database.closed:
+            revision, known = kept[key]
+            if revision == self._journal.revision:
+                return known
+        with self._database.reading() as connection:
+            revision = self._journal.revision
+            made = read(connection)
+        if settled:
+            kept[key] = (revision, made)
+        return made
 
 
 def counted(number: int, noun: str) -> str:

@@ -256,6 +256,7 @@ def test_what_is_read_between_actions_is_what_the_file_holds(store: Store) -> No
 def test_reading_waits_for_no_other_thread_that_writes(filled: Store) -> None:
     filled.set_setting("key", 1)
     before = [as_lists(filled.annotations()), filled.classes(), filled.get_setting("key")]
+    areas = filled.areas("slide-1")
     writing, go_on = threading.Event(), threading.Event()
 
     def write() -> None:
@@ -270,6 +271,7 @@ def test_reading_waits_for_no_other_thread_that_writes(filled: Store) -> None:
     writer.start()
     assert writing.wait(60)
     assert [as_lists(filled.annotations()), filled.classes(), filled.get_setting("key")] == before
+    assert filled.areas("slide-1") == areas
     go_on.set()
     writer.join()
     assert (len(filled.annotations()), len(filled.classes())) == (6, len(before[1]) + 1)

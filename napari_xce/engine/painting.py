@@ -71,9 +71,7 @@ class Painting:
             return False
         slide_id, _, predictions = view
         predictions.recall_heat()
-        height, width = predictions.grid.shape
-        whole = (-0.5, -0.5, height - 0.5, width - 0.5)
-        self._tell(Painted(slide_id, whole, self._session.model_revision))
+        self._tell_all(slide_id, predictions)
         return True
 
     def paint_around(self) -> bool:
@@ -141,9 +139,13 @@ class Painting:
         for id, predictions in list(self._session.predictions.items()):
             if predictions.detections.tiles():
                 predictions.clear()
-                height, width = predictions.grid.shape
-                whole = (-0.5, -0.5, height - 0.5, width - 0.5)
-                self._tell(Painted(id, whole, self._session.model_revision))
+                self._tell_all(id, predictions)
+
+    def _tell_all(self, slide_id: str, predictions: SlidePredictions) -> None:
+        """Say that the whole slide looks otherwise now."""
+        height, width = predictions.grid.shape
+        whole = (-0.5, -0.5, height - 0.5, width - 0.5)
+        self._tell(Painted(slide_id, whole, self._session.model_revision))
 
 
 def _latest_place(session: Session) -> tuple[str, Point] | None:

@@ -102,9 +102,8 @@ class SlideRunner:
             run = SlideRun(slide_id, session.predictions[slide_id], reader, len(tiles))
         if tiles:
             self._run = run
-            self._failures.guarded(
-                session.save
-            )  # cells that are saved later are of a model that was saved
+            # cells that are saved later are of a model that was saved
+            self._failures.guarded(session.save)
         else:
             reader.close()
         self._tell(run.progress())

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_xce.errors import ExchangeError
-from napari_xce.exchange.stopping import Stopped, ask_stop, tell_share
+from napari_xce.exchange.sentences import naming
+from napari_xce.exchange.stopping import ask_stop, tell_share
 
 LARGEST = 16 << 30  # bytes of text, unpacked; a million cells with all of QuPath's measurements
 
@@ -19,32 +20,19 @@ LARGEST = 16 << 30  # bytes of text, unpacked; a million cells with all of QuPat
 @contextmanager
 def sentences(path: Path | str) -> Iterator[None]:
     """Turn what can go wrong while a file is read into sentences that name it."""
-    try:
-        yield
-    except Stopped:
-        raise
-    except ExchangeError as error:
-        raise ExchangeError(f"{path} was not read: {error}") from None
-    except RecursionError:
-        raise ExchangeError(
-            f"{path} was not read: it is nested too deeply. Export it again."
-        ) from None
-    except UnicodeDecodeError:
-        raise ExchangeError(
-            f"{path} was not read: it is not UTF-8 text. Export it again."
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ExchangeError(
-            f"{path} was not read: its compression is damaged. Copy it again, or export it again."
-        ) from None
-    except OSError as error:
-        raise ExchangeError(
-            f"{path} was not read: {error.strerror or error}. Check the name and the folder."
-        ) from None
-    except ValueError as error:
-        raise ExchangeError(
-            f"{path} was not read: it is not valid JSON ({error}). Export it again."
-        ) from None
+    with naming(path):
+        try:
+            yield
+        except RecursionError:
+            raise ExchangeError("it is nested too deeply. Export it again.") from None
+        except UnicodeDecodeError:
+            raise ExchangeError("it is not UTF-8 text. Export it again.") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise ExchangeError(
+                "its compression is damaged. Copy it again, or export it again."
+            ) from None
+        except ValueError as error:
+            raise ExchangeError(f"it is not valid JSON ({error}). Export it again.") from None
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from napari_xce.exchange.imported import (
     PointCollector,
     clean_name,
 )
-from napari_xce.exchange.stopping import Stopped, ask_stop, tell_share
+from napari_xce.exchange.sentences import naming
+from napari_xce.exchange.stopping import ask_stop, tell_share
 from napari_xce.exchange.tables import plain_name
 
 _BATCH = 4096  # lines read between two looks at whether to stop
@@ -188,24 +189,13 @@ def read_csv_cells(path: Path | str, *, mpp: tuple[float, float] | None = None) 
 @contextmanager
 def _sentences(path: Path | str) -> Iterator[None]:
     """Say in words why a table was not read."""
-    try:
-        yield
-    except Stopped:
-        raise
-    except ExchangeError as error:
-        raise ExchangeError(f"{path} was not read: {error}") from None
-    except UnicodeDecodeError:
-        raise ExchangeError(
-            f"{path} was not read: it is not UTF-8 text. Save it as CSV in UTF-8."
-        ) from None
-    except csv.Error as error:
-        raise ExchangeError(
-            f"{path} was not read: it is not a table ({error}). Save it as CSV in UTF-8."
-        ) from None
-    except OSError as error:
-        raise ExchangeError(
-            f"{path} was not read: {error.strerror or error}. Check the name and the folder."
-        ) from None
+    with naming(path):
+        try:
+            yield
+        except UnicodeDecodeError:
+            raise ExchangeError("it is not UTF-8 text. Save it as CSV in UTF-8.") from None
+        except csv.Error as error:
+            raise ExchangeError(f"it is not a table ({error}). Save it as CSV in UTF-8.") from None
 
 
 def _iter_rows(path: Path | str, mpp: tuple[float, float] | None) -> Iterator[_Row]:

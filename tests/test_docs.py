@@ -16,7 +16,7 @@ from napari_xce import exchange
 from napari_xce.cli import app
 from napari_xce.learning import calibration, click_learner, heads, memory, model, trainer
 from napari_xce.learning.shipped import WEIGHTS
-from napari_xce.predictions import live
+from napari_xce.predictions import fine_tuning
 from napari_xce.viewer import keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -116,7 +116,7 @@ def test_scores_of_the_trunk_are_those_of_its_card() -> None:
         ("or {} of the score of a single click", calibration.SHARE_OF_OWN),
         ("single click, within {} and {}", (calibration.LOWEST, calibration.HIGHEST)),
         ("{}-pixel crops", trainer.CROP_SIZE),
-        ("after every {} steps", live.STEPS_PER_TRIAL),
+        ("after every {} steps", fine_tuning.STEPS_PER_TRIAL),
         ("least {} such clicks", trainer.LEAST_HELD_OUT),
     ],
 )

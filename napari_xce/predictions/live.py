@@ -7,11 +7,9 @@ can do first what the user waits for. One thread at a time.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,47 +19,30 @@ import torch
 from numpy.typing import NDArray
 
 from napari_xce.annotations.records import REGION, Annotations
-from napari_xce.learning.calibration import LOWEST
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
 from napari_xce.learning.memory import RING_RADIUS, Click, Memory, TileKey
 from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
-from napari_xce.learning.trainer import CropExample, Trainer
+from napari_xce.learning.trainer import CropExample
 from napari_xce.predictions.block_reader import Batch, BlockReader
 from napari_xce.predictions.candidates import candidates
 from napari_xce.predictions.class_fits import ClassFits
 from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
+from napari_xce.predictions.fine_tuning import FineTuning
 from napari_xce.predictions.pool import CellPool
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction, grid_scores
+from napari_xce.predictions.promotion import Former, Trial, moved_thresholds, thresholds_of
 from napari_xce.predictions.tiles import Tile
 
 log = logging.getLogger(__name__)
 
-#: Steps after which a fine-tuned copy is judged.
-STEPS_PER_TRIAL = 120
 #: Tiles looked at last, on which a promoted copy is to call as much as the model before it.
 TILES_COMPARED = 8
 #: Tiles of a reviewed region that are looked at; their negatives are plenty.
 MOST_REGION_TILES = 32
 #: Places looked at around each click.
 RING_POINTS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How a fine-tuned copy was judged."""
-
-    promoted: bool
-    words: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Former:
-    """The model before the last promotion, with its thresholds."""
-
-    model: CellModel
-    thresholds: dict[str, float]
 
 
 class LiveModel:
@@ -98,11 +79,8 @@ class LiveModel:
         self._slides: dict[str, SlideAtWork] = {}
         self._said: Annotations | None = None
         self._learnt_from = "nothing"
-        self._trainer: Trainer | None = None
-        self._cutting: Iterator[CropExample] | None = None  # crops for the next trainer
-        self._cut: list[CropExample] = []
+        self._tuning = FineTuning(self.device)
         self.former: Former | None = None
-        self._rests_at = ""  # fine-tuning waits for something other than this to be said
         self._rng = np.random.default_rng(0)
 
     @property
@@ -122,7 +100,7 @@ class LiveModel:
         if known is not None and known.grid != work.grid:
             self.predictor.forget_slide(work.id)
             self._forget()
-            self._train_anew()
+            self._tuning.begin_anew()
             self._learnt_from = "another scale"
         self._slides[work.id] = work
 
@@ -141,7 +119,7 @@ class LiveModel:
             self.set_classes(classes, [old.index(n) if n in old else None for n in classes])
         before, self._said = self._digest(), said.for_learning()
         if self._digest() != before:
-            self._train_anew()
+            self._tuning.begin_anew()
         self.memory.keep_clicks(self._said.ids.tolist())
 
     def set_classes(self, classes: list[str], sources: Sequence[int | None]) -> None:
@@ -156,14 +134,11 @@ class LiveModel:
         """
         old = self.model.classes
         self.calibrate()
-        self._fits.thresholds = _of_classes(self.thresholds, old, classes, sources)
+        self._fits.thresholds = thresholds_of(self.thresholds, old, classes, sources)
         if self.former is not None:
-            self.former = Former(
-                self._to_device(with_classes(self.former.model, classes, sources)),
-                _of_classes(self.former.thresholds, old, classes, sources),
-            )
+            self.former = self.former.of_classes(classes, sources)
         self.model = self._to_device(with_classes(self.model, classes, sources))
-        self._train_anew()
+        self._tuning.begin_anew()
         if not set(range(len(old))) <= set(sources):  # without them the others score otherwise
             self._fits.forget()
             self.revision += 1
@@ -172,7 +147,7 @@ class LiveModel:
         """Answer with the other head from now on."""
         if head != self.model.head:
             self.model.head = head
-            self._train_anew()
+            self._tuning.begin_anew()
             self.revision += 1
 
     # ---- speeds 1 and 2: the click learner
@@ -281,8 +256,7 @@ class LiveModel:
             return False
         self.model.reset_heads()
         learnt = self._fits.fit(self.model, rows)
-        if self._trainer is None:
-            self._cutting = None  # there may be classes to train now
+        self._tuning.cut_anew()
         self.revision += 1
         self._learnt_from = self._digest()
         return learnt
@@ -325,36 +299,25 @@ class LiveModel:
         self.calibrate()
         while self.prepare_training():
             pass
-        if self._trainer is None or self._trainer.has_settled:
-            return None
-        return self._trainer.step()
+        return self._tuning.step()
 
     def train_some(self) -> bool:
         """Do a piece of the next step ahead of `train_step`; False if only its last is left."""
-        trainer = self._trainer
-        return trainer is not None and not trainer.has_settled and trainer.step_some()
+        return self._tuning.step_some()
 
     def prepare_training(self) -> bool:
         """Do a piece of what training begins with: one crop, or the copy; False if none is left."""
-        if self._trainer is not None:
+        if self._tuning.has_begun or self._said is None or not self.has_learnt:
             return False
-        if self._said is None or not self.has_learnt or self._rests_at == self._digest():
+        if self._tuning.rests_at == self._digest():
             return False
-        if self._cutting is None:
-            slides, dense = list(self._slides.values()), self.model.layers.dense
-            self._cutting = cut_crops(self._said, slides, self.model.classes, dense)
-            self._cut = []
-        crop = next(self._cutting, None)
-        if crop is not None:
-            self._cut.append(crop)
-            return True
-        if self._cut:
-            self._trainer = Trainer(self._blind(), self._cut, self.device, seed=self.revision)
-        return self._trainer is not None
+        return self._tuning.prepare(self._crops, self._blind, self.revision)
 
-    def _train_anew(self) -> None:
-        """Forget the copy in training: it learnt from something else than what stands."""
-        self._trainer = self._cutting = None
+    def _crops(self) -> Iterator[CropExample]:
+        """Return the crops to fine-tune on."""
+        assert self._said is not None
+        dense = self.model.layers.dense
+        return cut_crops(self._said, list(self._slides.values()), self.model.classes, dense)
 
     def _blind(self) -> CellModel:
         """Return the model as it would answer had it never seen the held-out clicks.
@@ -371,36 +334,42 @@ class LiveModel:
         # the model itself: promoted before, so blind already, or too few clicks to tell
         return self._fits.fitted_to(self.model, rows)
 
-    def judge_some(self) -> bool:
-        """Judge the copy at one more crop, ahead of `try_promotion`; False if none is left."""
-        return self._trainer is not None and self._trainer.judge_some()
-
     @property
     def trial_is_due(self) -> bool:
         """Whether the copy has trained long enough to be judged."""
-        steps = self._trainer.steps if self._trainer is not None else 0
-        return steps > 0 and steps % STEPS_PER_TRIAL == 0
+        return self._tuning.trial_is_due
+
+    def judge_some(self) -> bool:
+        """Judge the copy at one more crop, ahead of `try_promotion`; False if none is left."""
+        return self._tuning.judge_some()
 
     def try_promotion(self) -> Trial:
         """Let the fine-tuned copy take the model's place if it is better."""
-        assert self._trainer is not None
-        found = self._trainer.compare()
+        found = self._tuning.compare()
         if found.better:
-            tiles = list(self.predictor.seen)[-TILES_COMPARED:]
-            before = self._scores_on(tiles)
-            trained = self._trainer.model.requires_grad_(False)
-            trained.layers = copy.deepcopy(self.model.layers)  # they know the held-out clicks too
-            self.former = Former(self.model, self.thresholds)
-            self.model = self._to_device(trained)
-            self.predictor.forget()
-            self._forget()
-            self._fits.stop_calibrating()
-            self.revision += 1
-            # last, as a slide may be out of reach by now
-            self._move_thresholds(before, self._scores_on(tiles))
+            self._promote()
         said = "promoted" if found.better else "not promoted"
         log.info("fine-tuned copy %s: %s", said, found.words)
         return Trial(found.better, found.words)
+
+    def _promote(self) -> None:
+        """Answer with the fine-tuned copy, which calls as many cells as the model did."""
+        tiles = list(self.predictor.seen)[-TILES_COMPARED:]
+        before = self._scores_on(tiles)
+        self.former = Former(self.model, self.thresholds)
+        self._answer_with(self._tuning.release(self.model.layers))
+        self._fits.stop_calibrating()
+        # last, as a slide may be out of reach by now
+        after = self._scores_on(tiles)
+        moved = moved_thresholds(self.thresholds, self.model.classes, before, after)
+        self._fits.thresholds = moved
+
+    def _answer_with(self, model: CellModel) -> None:
+        """Put another model in the place of the present one."""
+        self.model = self._to_device(model)
+        self.predictor.forget()
+        self._forget()
+        self.revision += 1
 
     def _scores_on(self, tiles: list[TileKey]) -> NDArray[np.float64]:
         """Return the score of each class at the places of some tiles, shape (C, N)."""
@@ -409,17 +378,6 @@ class LiveModel:
             looked = self.predictor.look(self.model, self._slides[slide], tile)
             parts.append(grid_scores(self.model, looked).flatten(1).cpu().numpy())
         return np.concatenate(parts, 1)
-
-    def _move_thresholds(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
-        """Let as many places count under the new scores of the same places as under the old."""
-        if not before.shape[1]:
-            return
-        moved = dict(self.thresholds)
-        for name, then, now in zip(self.model.classes, before, after, strict=True):
-            if name in moved:
-                share = float((then < moved[name]).mean())
-                moved[name] = max(float(np.quantile(now, share, method="higher")), LOWEST)
-        self._fits.thresholds = moved
 
     def undo_promotion(self) -> bool:
         """Answer with the model before the last promotion again; False where there is none.
@@ -430,15 +388,13 @@ class LiveModel:
         if self.former is None:
             return False
         self.former.model.head = self.model.head
-        self.model, self._fits.thresholds = self.former.model, self.former.thresholds
-        self.former = None
-        self._train_anew()
-        self.predictor.forget()
-        self._forget()
+        self._answer_with(self.former.model)
+        self._fits.thresholds = self.former.thresholds
         self._fits.forget()
+        self.former = None
+        self._tuning.begin_anew()
+        self._tuning.rests_at = self._digest()
         self._learnt_from = "a promotion that was taken back"
-        self._rests_at = self._digest()
-        self.revision += 1
         return True
 
     # ---- answers
@@ -509,23 +465,23 @@ class LiveModel:
             "revision": self.revision,
             "calibrated": self.thresholds,
             "learnt_from": self._learnt_from,
-            "rests_at": self._rests_at,
+            "rests_at": self._tuning.rests_at,
         }
         self.model.save(path, {**card, **learnt})
 
     def save_former(self, path: Path) -> None:
         """Write the model before the last promotion, or leave no file where there is none."""
         if self.former is not None:
-            self.former.model.save(path, {"calibrated": self.former.thresholds})
+            self.former.save(path)
         else:
             for part in (path, path.with_suffix(".json")):
                 part.unlink(missing_ok=True)
 
     def load_former(self, path: Path) -> None:
         """Read the model before the last promotion, if it is of the classes of the present one."""
-        model, card = CellModel.load(path)
-        if model.classes == self.model.classes:
-            self.former = Former(self._to_device(model), dict(card.get("calibrated", {})))
+        former = Former.load(path)
+        if former.model.classes == self.model.classes:
+            self.former = former
 
     def load(self, path: Path) -> dict[str, Any]:
         """Read a model and answer with it; return its card."""
@@ -534,22 +490,10 @@ class LiveModel:
         self.revision = max(self.revision + 1, int(card.get("revision", 0)))
         self._fits.thresholds = dict(card.get("calibrated", {}))
         self._learnt_from = str(card.get("learnt_from", ""))
-        self._rests_at = str(card.get("rests_at", ""))
+        self._tuning.rests_at = str(card.get("rests_at", ""))
         self.former = None
         self.predictor.forget()
         self._forget()
-        self._train_anew()
+        self._tuning.begin_anew()
         self._fits.forget()
         return card
-
-
-def _of_classes(
-    thresholds: dict[str, float],
-    old: list[str],
-    classes: list[str],
-    sources: Sequence[int | None],
-) -> dict[str, float]:
-    """Return the thresholds of classes under their new names."""
-    named = zip(classes, sources, strict=True)
-    kept = {name: thresholds.get(old[k]) for name, k in named if k is not None}
-    return {name: t for name, t in kept.items() if t is not None}

@@ -26,7 +26,7 @@ from napari_xce.engine.messages import (
 from napari_xce.engine.worker import Worker
 from napari_xce.errors import SessionError
 from napari_xce.learning.trainer import Trainer
-from napari_xce.predictions.live import Trial
+from napari_xce.predictions.promotion import Trial
 from napari_xce.session import Session
 from napari_xce.slides.synthetic import SyntheticSlide
 

@@ -13,7 +13,7 @@ from napari_xce.learning.calibration import HIGHEST, LOWEST
 from napari_xce.learning.datasets import read_cbc_boxes
 from napari_xce.learning.trainer import MOST_FAILURES, Comparison, Trainer
 from napari_xce.predictions import crops as crops_module
-from napari_xce.predictions import live as live_module
+from napari_xce.predictions import fine_tuning
 from napari_xce.predictions.crops import cut_crops
 from napari_xce.predictions.detections import Detections
 from napari_xce.predictions.live import LiveModel
@@ -233,7 +233,7 @@ def many_clicks():
 
 
 def test_fine_tuning_is_judged_after_so_many_steps(live, monkeypatch):
-    monkeypatch.setattr(live_module, "STEPS_PER_TRIAL", 2)
+    monkeypatch.setattr(fine_tuning, "STEPS_PER_TRIAL", 2)
     teach(live, many_clicks())
     assert not live.trial_is_due
     assert np.isfinite(live.train_step())
@@ -251,9 +251,13 @@ def test_promoted_copy_calls_as_much_as_the_model_before(live, monkeypatch):
     teach(live, many_clicks())
     before, thresholds = predict_all(live).above(live.thresholds), live.thresholds
     live.train_step()
-    with torch.no_grad():
-        live._trainer.model.yollo.body[-1].bias.copy_(torch.tensor([0.0, -6.0, -6.0]))
-    monkeypatch.setattr(Trainer, "compare", lambda *_: compared(True))
+
+    def win_with_other_scores(trainer):
+        with torch.no_grad():
+            trainer.model.yollo.body[-1].bias.copy_(torch.tensor([0.0, -6.0, -6.0]))
+        return compared(True)
+
+    monkeypatch.setattr(Trainer, "compare", win_with_other_scores)
     live.try_promotion()
     assert all(live.thresholds[name] < thresholds[name] for name in ("blue", "brown"))
     found = predict_all(live)
@@ -345,7 +349,7 @@ def test_copy_that_is_not_better_changes_nothing(live, monkeypatch):
 
 
 def test_training_rests_when_trial_after_trial_fails(live, monkeypatch):
-    monkeypatch.setattr(live_module, "STEPS_PER_TRIAL", 1)
+    monkeypatch.setattr(fine_tuning, "STEPS_PER_TRIAL", 1)
     monkeypatch.setattr(Trainer, "judge", lambda *_: np.full(9, 0.5))
     teach(live, many_clicks())
     for _ in range(MOST_FAILURES):

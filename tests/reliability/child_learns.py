@@ -9,7 +9,7 @@ import torch
 from children import acknowledge, serve
 
 from napari_xce.learning.trainer import Trainer
-from napari_xce.predictions import live
+from napari_xce.predictions import fine_tuning
 from napari_xce.session import Session
 
 
@@ -33,6 +33,6 @@ def work(task: list[str]) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    live.STEPS_PER_TRIAL = 1  # a promotion in each round
+    fine_tuning.STEPS_PER_TRIAL = 1  # a promotion in each round
     Trainer.compare = lambda self: (True, "better")
     serve(work)

@@ -82,7 +82,7 @@ def _fill(session: xce.Session, slide: str, cells: int, rng: np.random.Generator
             ground,
             16.0,
         )
-        live._pool.take((slide, tile), observed)
+        live._looking.pool.take((slide, tile), observed)
         if number >= len(tiles) - MOST_TILES:
             live.memory.observe((slide, tile), observed)
             seen.append((tile, observed))

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_xce.annotations.records import REGION, Annotations
+from napari_xce.annotations.records import Annotations
 from napari_xce.learning.devices import Device, best_device
-from napari_xce.learning.heads import KIND_SIZE, REFERENCE_DIAMETER
-from napari_xce.learning.memory import RING_RADIUS, Click, Memory, TileKey
+from napari_xce.learning.heads import KIND_SIZE
+from napari_xce.learning.memory import TileKey
 from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
 from napari_xce.learning.trainer import CropExample
 from napari_xce.predictions.block_reader import Batch, BlockReader
 from napari_xce.predictions.candidates import candidates
 from napari_xce.predictions.class_fits import ClassFits
-from napari_xce.predictions.crops import SPOTS, cut_crops, held_out_clicks, label_indices
+from napari_xce.predictions.crops import cut_crops, held_out_clicks, label_indices
 from napari_xce.predictions.fine_tuning import FineTuning
-from napari_xce.predictions.pool import CellPool
+from napari_xce.predictions.looking import Looking
 from napari_xce.predictions.predictor import Predictor, SlideAtWork, TilePrediction, grid_scores
 from napari_xce.predictions.promotion import Former, Trial, moved_thresholds, thresholds_of
 from napari_xce.predictions.tiles import Tile
@@ -39,10 +39,6 @@ log = logging.getLogger(__name__)
 
 #: Tiles looked at last, on which a promoted copy is to call as much as the model before it.
 TILES_COMPARED = 8
-#: Tiles of a reviewed region that are looked at; their negatives are plenty.
-MOST_REGION_TILES = 32
-#: Places looked at around each click.
-RING_POINTS = 8
 
 
 class LiveModel:
@@ -64,6 +60,10 @@ class LiveModel:
         Grows whenever the answer may have changed.
     former : Former or None
         What answered before the last promotion, while that can be taken back.
+    predictor : Predictor
+        Runs the model.
+    memory : Memory
+        What the click learner has seen.
     """
 
     def __init__(
@@ -74,9 +74,8 @@ class LiveModel:
         self.revision = 0
         self._fits = ClassFits()
         self.predictor = Predictor(self.device)
-        self.memory = Memory()
-        self._pool = CellPool()
-        self._slides: dict[str, SlideAtWork] = {}
+        self._looking = Looking(self.predictor)
+        self.memory = self._looking.memory
         self._said: Annotations | None = None
         self._learnt_from = "nothing"
         self._tuning = FineTuning(self.device)
@@ -96,13 +95,13 @@ class LiveModel:
 
     def set_slide(self, work: SlideAtWork) -> None:
         """Add a slide, or take note that its pixel size has changed."""
-        known = self._slides.get(work.id)
+        known = self._looking.slides.get(work.id)
         if known is not None and known.grid != work.grid:
             self.predictor.forget_slide(work.id)
-            self._forget()
+            self._looking.forget()
             self._tuning.begin_anew()
             self._learnt_from = "another scale"
-        self._slides[work.id] = work
+        self._looking.slides[work.id] = work
 
     def set_said(self, said: Annotations, classes: list[str]) -> None:
         """Take over what the user said; training goes on from the new state.
@@ -153,76 +152,14 @@ class LiveModel:
     # ---- speeds 1 and 2: the click learner
 
     def unseen_tiles(self) -> list[TileKey]:
-        """Return the tiles with annotations that the network has not looked at, newest first.
-
-        A reviewed region counts for the tiles it touches: its negatives lie all over it.
-        """
-        if self._said is None:
-            return []
-        said, wanted = self._said, dict[TileKey, None]()
-        keys = self._keys(said)
-        for i in reversed(range(len(said))):
-            key = keys[i]
-            if key is not None and (
-                key not in self.memory.tiles or not self.memory.knows(said.ids[i], said.points[i])
-            ):
-                wanted[key] = None
-            if said.kinds[i] == REGION and not said.set_aside[i]:
-                wanted |= dict.fromkeys(self._unseen_of_region(said, i))
-        return list(wanted)
-
-    def _unseen_of_region(self, said: Annotations, i: int) -> list[TileKey]:
-        """Return the tiles of a reviewed region that the network has not looked at."""
-        work, polygon = self._slides.get(str(said.slides[i])), said.polygons[i]
-        if work is None or polygon is None:
-            return []
-        (y0, x0), (y1, x1) = polygon.min(0).tolist(), polygon.max(0).tolist()
-        keys = [(work.id, tile) for tile in work.grid.tiles_in((y0, x0, y1, x1))]
-        return [key for key in keys[:MOST_REGION_TILES] if key not in self.memory.tiles]
-
-    def _keys(self, said: Annotations) -> list[TileKey | None]:
-        """Return the tile of each annotation, None for a region or a slide that is not there."""
-        keys: list[TileKey | None] = [None] * len(said)
-        spots = np.isin(said.kinds, SPOTS)
-        for id, work in self._slides.items():
-            mine = np.flatnonzero(spots & (said.slides == id))
-            for i, (row, column) in zip(mine, work.grid.tile_of(said.points[mine]), strict=True):
-                keys[i] = (id, (int(row), int(column)))
-        return keys
+        """Return the tiles with annotations that the network has not looked at, newest first."""
+        return self._looking.unseen_tiles(self._said) if self._said is not None else []
 
     def observe(self, key: TileKey) -> None:
         """Look at a tile and remember its proposals and the vectors of its clicks."""
-        work = self._slides[key[0]]
-        if key not in self.memory.tiles:
-            self._remember(key)
-        if self._said is None:
-            return
-        said = self._said
-        for i, own in enumerate(self._keys(said)):
-            if own == key and not self.memory.knows(str(said.ids[i]), said.points[i]):
-                self.memory.remember_click(str(said.ids[i]), self._look_at(i, work, key))
-
-    def _remember(self, key: TileKey) -> None:
-        """Look at a tile; remember all of it for a while, and a few cells for good."""
-        seen = self.predictor.observe(self.model, self._slides[key[0]], key[1])
-        self.memory.observe(key, seen)
-        self._pool.take(key, seen)
-
-    def _forget(self) -> None:
-        """Forget what was seen, because the same cells look otherwise now."""
-        self.memory.forget()
-        self._pool.forget()
-
-    def _look_at(self, i: int, work: SlideAtWork, key: TileKey) -> Click:
-        """Return what the network sees at and around an annotation."""
-        assert self._said is not None
-        point = self._said.points[i]
-        radius = RING_RADIUS * REFERENCE_DIAMETER
-        turns = np.linspace(0, 2 * np.pi, RING_POINTS, endpoint=False)
-        ring = point + radius * np.column_stack([np.sin(turns), np.cos(turns)]) * work.grid.factor
-        here = np.concatenate([point[None], ring])
-        vectors = self.predictor.vectors_at(self.model, work, key[1], here)
-        return Click((float(point[0]), float(point[1])), vectors[0], ring, vectors[1:], key)
+        self._looking.see(self.model, key)
+        if self._said is not None:
+            self._looking.see_clicks(self.model, key, self._said)
 
     def learn(self) -> bool:
         """Fit the classes to everything observed, and calibrate them; the heads begin anew.
@@ -317,7 +254,7 @@ class LiveModel:
         """Return the crops to fine-tune on."""
         assert self._said is not None
         dense = self.model.layers.dense
-        return cut_crops(self._said, list(self._slides.values()), self.model.classes, dense)
+        return cut_crops(self._said, list(self._looking.slides.values()), self.model.classes, dense)
 
     def _blind(self) -> CellModel:
         """Return the model as it would answer had it never seen the held-out clicks.
@@ -327,7 +264,7 @@ class LiveModel:
         assert self._said is not None
         said = self._said
         held_out = np.zeros(len(said), bool)
-        for id in self._slides:
+        for id in self._looking.slides:
             on_slide = np.flatnonzero(said.slides == id)
             held_out[on_slide[sorted(held_out_clicks(said.of_slide(id)))]] = True
         rows = self.memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
@@ -368,14 +305,14 @@ class LiveModel:
         """Put another model in the place of the present one."""
         self.model = self._to_device(model)
         self.predictor.forget()
-        self._forget()
+        self._looking.forget()
         self.revision += 1
 
     def _scores_on(self, tiles: list[TileKey]) -> NDArray[np.float64]:
         """Return the score of each class at the places of some tiles, shape (C, N)."""
         parts = [np.empty((len(self.model.classes), 0))]
         for slide, tile in tiles:
-            looked = self.predictor.look(self.model, self._slides[slide], tile)
+            looked = self.predictor.look(self.model, self._looking.slides[slide], tile)
             parts.append(grid_scores(self.model, looked).flatten(1).cpu().numpy())
         return np.concatenate(parts, 1)
 
@@ -406,14 +343,12 @@ class LiveModel:
 
     def predict_tile(self, slide: str, tile: Tile) -> TilePrediction:
         """Predict one tile with the present revision; its proposals are remembered."""
-        key = (slide, tile)
-        if key not in self.memory.tiles:
-            self._remember(key)
-        return self.predictor.predict(self.model, self._slides[slide], tile, self.revision)
+        self._looking.see(self.model, (slide, tile))
+        return self.predictor.predict(self.model, self._looking.slides[slide], tile, self.revision)
 
     def read_ahead(self, slide: str, tiles: Iterable[Tile]) -> BlockReader:
         """Return a reader of many tiles, for ``predict_next``; close it."""
-        return BlockReader(self._slides[slide], tiles, self.device)
+        return BlockReader(self._looking.slides[slide], tiles, self.device)
 
     def predict_next(self, reader: BlockReader) -> Iterator[dict[Tile, TilePrediction]]:
         """Predict the tiles that a reader hands out next; nothing is remembered of them.
@@ -439,17 +374,17 @@ class LiveModel:
 
     def has_seen(self, key: TileKey) -> bool:
         """Tell whether cells of a tile are remembered."""
-        return key in self._pool
+        return key in self._looking.pool
 
     def tiles_seen(self, slide: str) -> int:
         """Return of how many tiles of a slide cells are remembered."""
-        return self._pool.count(slide)
+        return self._looking.pool.count(slide)
 
     def candidates(
         self, slide: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
         """Return what the user may be asked about on a slide, as ``candidates``."""
-        return candidates(slide, self.model, self._pool, self.memory)
+        return candidates(slide, self.model, self._looking.pool, self.memory)
 
     def clicked_vectors(self) -> NDArray[np.float32]:
         """Return the vectors of all clicks observed, float32, shape (M, KIND_SIZE)."""
@@ -457,7 +392,7 @@ class LiveModel:
 
     def foreground(self, slide: str, tile: Tile) -> NDArray[np.float32]:
         """Return the probability of any class on a tile's core, at stride 2."""
-        return self.predictor.foreground(self.model, self._slides[slide], tile)
+        return self.predictor.foreground(self.model, self._looking.slides[slide], tile)
 
     def save(self, path: Path, card: dict[str, Any]) -> None:
         """Write the model with its card."""
@@ -493,7 +428,7 @@ class LiveModel:
         self._tuning.rests_at = str(card.get("rests_at", ""))
         self.former = None
         self.predictor.forget()
-        self._forget()
+        self._looking.forget()
         self._tuning.begin_anew()
         self._fits.forget()
         return card

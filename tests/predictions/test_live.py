@@ -54,7 +54,9 @@ def live(picture, cpu):
 def crops_of(live):
     """Cut the crops that fine-tuning would learn on."""
     model = live.model
-    return list(cut_crops(live._said, live._slides.values(), model.classes, model.layers.dense))
+    return list(
+        cut_crops(live._said, live._looking.slides.values(), model.classes, model.layers.dense)
+    )
 
 
 def teach(live, annotations, classes=("blue", "brown")):
@@ -66,7 +68,7 @@ def teach(live, annotations, classes=("blue", "brown")):
 
 
 def predict_all(live, slide="drawn"):
-    grid = live._slides[slide].grid
+    grid = live._looking.slides[slide].grid
     tiles = [(row, column) for row in range(grid.rows) for column in range(grid.cols)]
     return Detections.concatenate(live.predict_tile(slide, tile).detections for tile in tiles)
 

@@ -194,8 +194,8 @@ def predict_chunk(
     found: list[tuple[Tile, Detections]] = []
     with session.lock, session.read_ahead(id, tiles) as reader:
         while reader.tiles_left:
-            for predicted in session.live.predict_next(reader):
-                found += [(tile, p.detections) for tile, p in predicted.items()]
+            predicted = session.live.predict_next(reader)
+            found += [(tile, p.detections) for tile, p in predicted.items()]
     return found
 
 

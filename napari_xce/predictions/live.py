@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from napari_xce.annotations.records import Annotations
 from napari_xce.learning.devices import Device, best_device
 from napari_xce.learning.heads import KIND_SIZE
+from napari_xce.learning.inference import Inference
 from napari_xce.learning.memory import TileKey
 from napari_xce.learning.model import CellModel, Head
 from napari_xce.learning.reclassing import with_classes
@@ -350,26 +351,36 @@ class LiveModel:
         """Return a reader of many tiles, for ``predict_next``; close it."""
         return BlockReader(self._looking.slides[slide], tiles, self.device)
 
-    def predict_next(self, reader: BlockReader) -> Iterator[dict[Tile, TilePrediction]]:
-        """Predict the tiles that a reader hands out next; nothing is remembered of them.
+    def predict_next(self, reader: BlockReader) -> dict[Tile, TilePrediction]:
+        """Predict tiles that a reader hands out next; nothing is remembered of them.
 
-        They come in parts: while one is stored the next is at work.
+        Others are begun by that, and go on while the caller stores these.
 
         Raises
         ------
         SlideError
             As for ``BlockReader.next``.
         """
-        self.predictor.get_ready(self.model)
-        return reader.map(partial(self._predict_batch, reader.work), reader.next())
+        network = self.predictor.get_ready(self.model)
+        predict = partial(self._predict_batch, network, self.model, self.revision, reader.work)
+        return reader.next(predict, (self.model, self.revision))
 
-    def _predict_batch(self, work: SlideAtWork, batch: Batch) -> dict[Tile, TilePrediction]:
-        """Predict blocks whose windows were read; changes nothing, so several threads may."""
-        with_mask = self.model.head == "unet"
-        looked = self.predictor.look_at(self.model, work, batch[1], with_mask)
+    def _predict_batch(
+        self,
+        network: Inference,
+        model: CellModel,
+        revision: int,
+        work: SlideAtWork,
+        batch: Batch,
+    ) -> dict[Tile, TilePrediction]:
+        """Predict blocks whose windows were read; changes nothing, so several threads may.
+
+        The model may learn meanwhile: what comes of that has an outdated revision, and is dropped.
+        """
+        looked = network(batch[1], model.head == "unet", work.grid.context)
         found: dict[Tile, TilePrediction] = {}
         for block, seen in zip(batch[0], looked, strict=True):
-            found |= self.predictor.read_block(self.model, work, block, seen, self.revision)
+            found |= self.predictor.read_block(model, work, block, seen, revision)
         return found
 
     def has_seen(self, key: TileKey) -> bool:

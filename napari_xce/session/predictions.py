@@ -101,12 +101,10 @@ class SessionPredictions(SessionModel):
             One of them cannot be read; the next call goes on with others.
         """
         with self.lock:
-            done: list[Tile] = []
-            for found in self.live.predict_next(reader):
-                for tile, prediction in found.items():
-                    self.predictions[slide].publish(tile, prediction.heat, prediction.detections)
-                done += found
-            return done
+            found = self.live.predict_next(reader)
+            for tile, prediction in found.items():
+                self.predictions[slide].publish(tile, prediction.heat, prediction.detections)
+            return list(found)
 
     def stale_tiles(
         self, slide: str, box: Box | None = None, skip_glass: bool = False

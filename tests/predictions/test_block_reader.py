@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Barrier, Event
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,18 @@ from napari_xce.predictions.block_reader import BlockReader, blocks_of
 from .conftest import at_work
 
 TILES = [(row, column) for row in range(4) for column in range(4)]
+STRIP = [(0, column) for column in range(12)]  # four blocks
 
 
 @pytest.fixture
 def work():
     image = np.random.default_rng(0).integers(0, 255, (250, 240, 3), dtype=np.uint8)
     return at_work(image, core=64)
+
+
+@pytest.fixture
+def strip():
+    return at_work(np.zeros((64, 12 * 64, 3), np.uint8), core=64)
 
 
 @pytest.fixture
@@ -32,15 +40,29 @@ def read_all(reader):
     """Return all blocks and windows, one by one."""
     found = []
     while reader.tiles_left:
-        for blocks, windows in reader.next():
-            found += zip(blocks, windows, strict=True)
+        blocks, windows = reader.next(lambda batch: batch, 0)
+        found += zip(blocks, windows, strict=True)
     return found
 
 
+def sides_of(blocks):
+    """Return height and width of blocks, tiles."""
+    return [tuple(np.ptp(block, axis=0) + 1) for block in blocks]
+
+
 def test_blocks_hold_each_tile_once_and_neighbours_together():
-    blocks = blocks_of(TILES[::-1])
+    tiles = [(row, column) for row in range(6) for column in range(6)]
+    blocks = blocks_of(tiles[::-1])
     assert blocks[0] == tuple((row, column) for row in range(3) for column in range(3))
-    assert sorted(tile for block in blocks for tile in block) == TILES
+    assert sorted(tile for block in blocks for tile in block) == tiles
+
+
+def test_no_block_is_a_strip_of_what_is_left_over():
+    assert sides_of(blocks_of(TILES)) == [(4, 4)]
+    row = [(9, column) for column in range(19)]
+    assert sides_of(blocks_of(row)) == [(1, 3)] * 5 + [(1, 4)]
+    apart = [(0, 0), (0, 1), (0, 7), (0, 8), (5, 8)]
+    assert blocks_of(apart) == [((0, 0), (0, 1)), ((0, 7), (0, 8)), ((5, 8),)]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])  # which only says how many go at once
@@ -52,17 +74,40 @@ def test_windows_are_those_of_their_blocks(work, device):
         np.testing.assert_array_equal(window, work.read(*work.grid.window(*block).read))
 
 
-def test_processor_takes_a_block_for_each_of_several_threads(work, two_threads):
-    with BlockReader(work, TILES, Device("cpu", False)) as reader:
-        batches = reader.next()
-        assert len(batches) == 2
-        assert list(reader.map(len, batches)) == [2] * 2
+def test_processor_takes_a_block_for_each_of_several_threads(strip, two_threads):
+    both = Barrier(2, timeout=20)
+    with BlockReader(strip, STRIP, Device("cpu", False)) as reader:
+        reader.next(lambda _: both.wait(), 0)
+        reader.next(lambda _: both.wait(), 0)
+
+
+def test_what_is_done_does_not_wait_for_what_was_begun_before(strip, two_threads):
+    told = Event()
+
+    def predict(batch):
+        if (0, 0) in batch[0][0]:
+            told.wait(20)
+        return batch[0][0]
+
+    with BlockReader(strip, STRIP, Device("cpu", False)) as reader:
+        found = [reader.next(predict, 0), reader.next(predict, 0)]
+        told.set()
+        found.append(reader.next(predict, 0))
+    assert (0, 0) in found[-1]
+
+
+def test_what_was_begun_before_the_model_changed_is_predicted_anew(strip, two_threads):
+    with BlockReader(strip, STRIP, Device("cpu", False)) as reader:
+        found = [reader.next(lambda batch: ("old", batch[0][0]), "old")]
+        while reader.tiles_left:
+            found.append(reader.next(lambda batch: ("new", batch[0][0]), "new"))
+    assert [age for age, _ in found] == ["old"] + ["new"] * (len(found) - 1)
+    assert sorted(tile for _, block in found for tile in block) == STRIP
 
 
 def test_threads_compute_alone_and_leave_others_as_they_are(work, two_threads):
     with BlockReader(work, TILES, Device("cpu", False)) as reader:
-        used = list(reader.map(lambda _: torch.get_num_threads(), reader.next()))
-    assert used == [1] * 2
+        assert reader.next(lambda _: torch.get_num_threads(), 0) == 1
     assert torch.get_num_threads() == 2
 
 
@@ -78,9 +123,9 @@ def test_what_was_read_before_a_torn_block_is_handed_out_first(monkeypatch, two_
     monkeypatch.setattr(work.slide, "read_scaled", torn)
     found = []
     with BlockReader(work, [(0, 0), (0, 9)], Device("cpu", False)) as reader:
-        found += [blocks for blocks, _ in reader.next()]
+        found.append(reader.next(lambda batch: batch[0], 0))
         with pytest.raises(SlideError, match="torn"):
-            reader.next()
+            reader.next(lambda batch: batch[0], 0)
         assert not reader.tiles_left
     assert found == [[((0, 0),)]]
 
@@ -99,7 +144,8 @@ def test_what_cannot_be_read_is_told_and_the_neighbours_are_read_alone(work, mon
     with BlockReader(work, far, Device("cpu", False)) as reader:
         while reader.tiles_left:
             try:
-                found += [tile for blocks, _ in reader.next() for block in blocks for tile in block]
+                blocks, _ = reader.next(lambda batch: batch, 0)
+                found += [tile for block in blocks for tile in block]
             except SlideError:
                 told += 1
     assert told + len(found) == len(far)
@@ -108,7 +154,7 @@ def test_what_cannot_be_read_is_told_and_the_neighbours_are_read_alone(work, mon
 
 def test_closing_in_between_leaves_no_thread(work):
     reader = BlockReader(work, TILES, Device("cpu", False))
-    reader.next()
+    reader.next(len, 0)
     reader.close()
     reader.close()
     assert not reader.tiles_left

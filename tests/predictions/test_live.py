@@ -505,3 +505,23 @@ def test_setting_a_region_aside_changes_what_is_learnt_from(live):
         together(some, region((0.0, 0.0), (60.0, 60.0), set_aside=True)), ["blue", "brown"]
     )
     assert not live.is_current
+
+
+def test_no_tile_of_a_run_is_of_a_model_that_has_changed_meanwhile(picture, cpu):
+    live = LiveModel(["blue", "brown"], device=cpu)
+    live.set_slide(at_work(picture, core=16))  # some seventy blocks
+    grid = live._looking.slides["drawn"].grid
+    teach(live, said(*clicks("blue", BLUE[:4]), *clicks("brown", BROWNS[:4])))
+    tiles = [(row, column) for row in range(grid.rows) for column in range(12)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # so that blocks are begun ahead
+    try:
+        with live.read_ahead("drawn", tiles) as reader:
+            live.predict_next(reader)
+            live.revision += 1  # as when something was learnt
+            later = []
+            while reader.tiles_left:
+                later += live.predict_next(reader).values()
+    finally:
+        torch.set_num_threads(threads)
+    assert {tile.detections.revision for tile in later} == {live.revision}

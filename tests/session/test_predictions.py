@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from skimage.measure import regionprops
@@ -48,10 +46,10 @@ def test_predicted_tiles_are_predicted_once_a_revision(
     done: list[Tile] = []
     real = LiveModel.predict_next
 
-    def count(self: LiveModel, reader: BlockReader) -> Iterator[dict[Tile, TilePrediction]]:
-        for found in real(self, reader):
-            done.extend(found)
-            yield found
+    def count(self: LiveModel, reader: BlockReader) -> dict[Tile, TilePrediction]:
+        found = real(self, reader)
+        done.extend(found)
+        return found
 
     monkeypatch.setattr(LiveModel, "predict_next", count)
     learnt.predict()

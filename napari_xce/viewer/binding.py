@@ -16,9 +16,8 @@ import numpy as np
 
 from napari_xce.annotations import BACKGROUND
 from napari_xce.engine import Engine, Message, ModelReady, Painted, Segmented, Status
-from napari_xce.errors import XceError
 from napari_xce.predictions.detections import Box
-from napari_xce.viewer import keys
+from napari_xce.viewer import keys, undoing
 from napari_xce.viewer.annotation_layer import AnnotationLayer
 from napari_xce.viewer.compat import (
     find_view_by_drawing,
@@ -31,6 +30,7 @@ from napari_xce.viewer.detection_layer import DetectionLayer
 from napari_xce.viewer.drawn_shapes import DrawnShapes
 from napari_xce.viewer.frame import place, placement
 from napari_xce.viewer.heat_layer import HeatLayer
+from napari_xce.viewer.kept_view import bring_back_view, keep_view
 from napari_xce.viewer.key_actions import key_actions
 from napari_xce.viewer.one_frame import OneFrame
 from napari_xce.viewer.overlays import Overlays
@@ -40,12 +40,9 @@ from napari_xce.viewer.view import ViewWatcher, fly_to, screen_px_per_pixel, vie
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
-    from numpy.typing import NDArray
 
     from napari_xce.session import Session
     from napari_xce.suggestions import Suggestion
-
-VIEW_SETTING = "gui.view"
 
 
 @dataclass(frozen=True)
@@ -136,6 +133,7 @@ class Binding:
         self.set_class(self._first_class())
         self.overlays.show_all(self.current)
         self.shapes.begin()
+        bring_back_view(viewer, slide_layer, session, slide_id)
 
     # ---- what the user does
 
@@ -180,39 +178,11 @@ class Binding:
 
     def undo(self) -> None:
         """Take back the last thing said, and say in words what it was."""
-        self._step_back_or_forth(self.session.undo, "Undone", "Nothing to undo")
+        undoing.undo(self)
 
     def redo(self) -> None:
         """Say again what was undone last."""
-        self._step_back_or_forth(self.session.redo, "Done again", "Nothing to redo")
-
-    def _step_back_or_forth(self, step: Callable[[], str | None], done: str, nothing: str) -> None:
-        self.shapes.tick()  # what was drawn a moment ago is the last thing said
-        try:
-            words = step()
-        except XceError as error:
-            self.hooks.error(str(error))
-            return
-        if words is None:
-            self.corrections.caption.brief(nothing)
-            self.hooks.note(nothing)
-            return
-        places = self.session.store.places_restored()
-        self._corrected()
-        self.corrections.undone(places.get(self.slide_id))
-        told = f"{done}: {words}{self._whereabouts(places)}"
-        self.corrections.caption.brief(told)
-        self.hooks.note(told)
-
-    def _whereabouts(self, places: dict[str, NDArray[np.float64]]) -> str:
-        """Say where something changed if it cannot be seen; the camera stays where it is."""
-        if not places or self.box is None:
-            return ""
-        here = places.get(self.slide_id)
-        if here is None:
-            return " (on another slide)"
-        seen = (here >= self.box[:2]) & (here <= self.box[2:])
-        return "" if seen.all(axis=1).any() else " (outside the view)"
+        undoing.redo(self)
 
     def step(self) -> None:
         """Go to the next doubtful cell in view; at the first call, find out which they are."""
@@ -305,30 +275,10 @@ class Binding:
         """Return "#rrggbb" by class name."""
         return self.overlays.colors()
 
-    def save_view(self) -> None:
-        """Keep the camera in the session, in the slide's own pixels."""
-        camera = self.viewer.scene.camera
-        y, x = self.slide_layer.world_to_data(camera.center[-2:])[-2:]
-        views = self.session.store.get_setting(VIEW_SETTING, {})
-        zoom = screen_px_per_pixel(self.viewer, self.slide_layer)
-        views[self.slide_id] = [float(y), float(x), zoom]
-        self.session.store.set_setting(VIEW_SETTING, views)
-
-    def restore_view(self) -> bool:
-        """Bring back the camera of the last time; return False if there was none."""
-        view = self.session.store.get_setting(VIEW_SETTING, {}).get(self.slide_id)
-        if view is None:
-            return False
-        camera = self.viewer.scene.camera
-        world = self.slide_layer.data_to_world(view[:2])
-        camera.center = (*camera.center[:-2], *world[-2:])
-        camera.zoom *= view[2] / screen_px_per_pixel(self.viewer, self.slide_layer)
-        return True
-
     def close(self) -> None:
         """Save the view, take our layers away and stop listening. May be called twice."""
         if self.alive:
-            self.save_view()
+            keep_view(self.viewer, self.slide_layer, self.session, self.slide_id)
         self._frame.draw()
         self._view.close()
         find_view_by_drawing(self.viewer)
@@ -418,7 +368,7 @@ class Binding:
                 if layer is not None:
                     place(layer, self.slide_layer)
             self.overlays.follow()
-            self._view._note()
+            self._view.note()
         self._placed = now
 
     def _remove(self, layer: Layer) -> None:

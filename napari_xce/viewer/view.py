@@ -126,7 +126,7 @@ class ViewWatcher:
         self._on_change = on_change
         self._changed = True
         for emitter in self._emitters():
-            emitter.connect(self._note)
+            emitter.connect(self.note)
 
     def take(self) -> bool:
         """Say whether the view changed since the last call."""
@@ -136,13 +136,14 @@ class ViewWatcher:
     def close(self) -> None:
         """Stop listening. May be called twice."""
         for emitter in self._emitters():
-            emitter.disconnect(self._note)
+            emitter.disconnect(self.note)
 
     def _emitters(self) -> tuple[Any, ...]:
         camera = self._viewer.scene.camera
         return camera.events.center, camera.events.zoom, self._viewer.canvas.events.size
 
-    def _note(self, event: Any = None) -> None:
+    def note(self, event: Any = None) -> None:
+        """Take note that the view changed."""
         self._changed = True
         self._on_change()
 

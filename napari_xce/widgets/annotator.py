@@ -202,4 +202,3 @@ class Annotator:
         self.binding = Binding(
             self.viewer, self.session, self.engine, slide_id, layer, self.hooks, self._wake
         )
-        self.binding.restore_view()

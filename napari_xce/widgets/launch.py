@@ -68,7 +68,7 @@ def open_viewer(
     """
     import napari
 
-    from napari_xce.viewer.binding import VIEW_SETTING
+    from napari_xce.viewer.kept_view import begin_with_view
     from napari_xce.viewer.slide_layer import add_slide_layer
 
     viewer = napari.Viewer(title="napari-xce")
@@ -77,9 +77,7 @@ def open_viewer(
     _, dock = viewer.window.add_plugin_dock_widget("napari-xce", "XCE Annotator")
     if session is not None:
         if look_at is not None:
-            views = session.store.get_setting(VIEW_SETTING, {})
-            fresh = {id: list(look_at) for id in session.slides if id not in views}
-            session.store.set_setting(VIEW_SETTING, {**views, **fresh})
+            begin_with_view(session, look_at)
         dock.use_session(session)
     return viewer
 

@@ -76,7 +76,7 @@ class Lesson:
 
     def name_and_click(self) -> None:
         """Name two classes and click some cells of each."""
-        self.dock._rename_class("cell", "lymphocyte")
+        self.dock.classes.renamed.emit("cell", "lymphocyte")
         self.session.add_class("tumour")
         rng = np.random.default_rng(SEED)
         for name, count in CLASSES.items():

@@ -102,27 +102,6 @@ class Annotator:
         self.waiting = None
         self._bind(slide_id, layer)
 
-    def rename_class(self, name: str, new: str) -> None:
-        """Give a class another name."""
-        assert self.session is not None
-        kept = self.session.rename_class(name, new)
-        if self.binding is not None and self.binding.current == name:
-            self.binding.set_class(kept)
-
-    def merge_class(self, name: str, into: str) -> None:
-        """Make a class part of another one, which is then the class of the next click."""
-        assert self.session is not None
-        self.session.merge_class(name, into)
-        if self.binding is not None and self.binding.current == name:
-            self.binding.set_class(into)
-
-    def delete_class(self, name: str) -> None:
-        """Delete a class with its clicks; the next one is the class of the next click."""
-        assert self.session is not None
-        self.session.delete_class(name)
-        if self.binding is not None and self.binding.current == name:
-            self.binding.set_class(self.session.classes[-1].name)
-
     def release_slide(self) -> None:
         """Let go of the slide: its layers go, the session stays."""
         if self.binding is not None:

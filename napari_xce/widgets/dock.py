@@ -21,11 +21,13 @@ from napari_xce.viewer.bell import Bell
 from napari_xce.viewer.compat import accept_mixed_units, focus_canvas, warn_of_mixed_units
 from napari_xce.viewer.size_ring import SizeRing
 from napari_xce.viewer.slide_layer import slide_layers
+from napari_xce.widgets.class_desk import ClassDesk
 from napari_xce.widgets.face import Face
 from napari_xce.widgets.file_desk import FileDesk
 from napari_xce.widgets.guide import Guide
 from napari_xce.widgets.jobs import Jobs
 from napari_xce.widgets.numbers_desk import NumbersDesk
+from napari_xce.widgets.show_desk import ShowDesk
 
 if TYPE_CHECKING:
     import napari
@@ -73,6 +75,10 @@ class AnnotatorDock(Face):
         self.files = FileDesk(
             self.export, self.annotator, self._jobs, self.show_note, self.numbers.cells_read
         )
+        self._class_desk = ClassDesk(
+            self.classes, self.annotator, self._try, self.show_note, self._show_classes
+        )
+        self._show_desk = ShowDesk(self.show_box, self.annotator, self._threshold_moved)
         self.guide = Guide(self, self._try)
         self._ring = SizeRing(viewer)
         self._seen_revision = -1
@@ -210,21 +216,10 @@ class AnnotatorDock(Face):
         self.slide.session_copied.connect(self._copy_session)
         self.slide.help_wanted.connect(self.show_help)
         self.job_bar.cancelled.connect(self._jobs.cancel)
-        self.classes.chosen.connect(self._choose_class)
-        self.classes.added.connect(self._add_class)
         self.classes.edited.connect(self._focus_canvas)
-        self.classes.renamed.connect(self._rename_class)
-        self.classes.rekeyed.connect(self._rekey_class)
-        self.classes.recolored.connect(self._recolor_class)
-        self.classes.merged.connect(self._merge_class)
-        self.classes.deleted.connect(self._delete_class)
         self.learn.learn.connect(self._learn)
         self.learn.head_chosen.connect(self._set_head)
         self.learn.promotion_undone.connect(self._undo_promotion)
-        self.show_box.toggled.connect(self._show_overlay)
-        self.show_box.opacity_moved.connect(self._set_opacity)
-        self.show_box.threshold_moved.connect(self._set_threshold)
-        self.show_box.threshold_reset.connect(self._reset_threshold)
         self.counts.whole_slide.connect(self._predict_slide)
         self.counts.cancelled.connect(self._cancel_predict)
         self.counts.paused.connect(self._pause_predict)
@@ -281,42 +276,6 @@ class AnnotatorDock(Face):
         self._focus_canvas()
         self._show_slide()
 
-    def _choose_class(self, name: str) -> None:
-        if self.annotator.binding is not None:
-            self.annotator.binding.set_class(name)
-
-    def _add_class(self) -> None:
-        session = self.annotator.session
-        if session is None:
-            self.show_note("Choose a slide first")
-            return
-        taken = {found.name for found in session.classes}
-        number = next(n for n in range(len(taken), 1000) if f"class {n}" not in taken)
-        added = self._try(lambda: session.add_class(f"class {number}"))
-        if added is not None:
-            self._choose_class(added.name)
-            self._show_classes()
-            self.classes.edit_name(added.name)
-
-    def _rename_class(self, name: str, new: str) -> None:
-        self._change_classes(lambda: self.annotator.rename_class(name, new))
-
-    def _merge_class(self, name: str, into: str) -> None:
-        self._change_classes(lambda: self.annotator.merge_class(name, into))
-
-    def _delete_class(self, name: str) -> None:
-        self._change_classes(lambda: self.annotator.delete_class(name))
-
-    def _rekey_class(self, name: str, key: str) -> None:
-        self._change_classes(lambda: self.annotator.session.store.set_class_key(name, key or None))
-
-    def _recolor_class(self, name: str, color: str) -> None:
-        self._change_classes(lambda: self.annotator.session.store.recolor_class(name, color))
-
-    def _change_classes(self, change: Callable[[], None]) -> None:
-        self._try(change)
-        self._show_classes()
-
     def _learn(self, on: bool) -> None:
         if self.annotator.engine is None:
             self.show_note("Choose a slide first")
@@ -335,29 +294,6 @@ class AnnotatorDock(Face):
             self._try(lambda: engine.set_head(head))
             self.status.plot.clear()
             self.show_box.show_masks_possible(head == "unet")
-
-    def _show_overlay(self, what: str, visible: bool) -> None:
-        if self.annotator.binding is not None:
-            self.annotator.binding.show(what, visible)
-
-    def _set_opacity(self, opacity: float) -> None:
-        if self.annotator.binding is not None:
-            self.annotator.binding.set_opacity(opacity)
-
-    def _set_threshold(self, threshold: float) -> None:
-        binding = self.annotator.binding
-        if binding is not None:
-            binding.session.set_threshold(binding.current, threshold)
-            binding.predictions_changed()
-            self._recount = True
-
-    def _reset_threshold(self) -> None:
-        binding = self.annotator.binding
-        if binding is not None:
-            binding.session.set_threshold(binding.current, None)
-            binding.predictions_changed()
-            self._recount = True
-            self._show_threshold()
 
     def _predict_slide(self) -> None:
         annotator = self.annotator
@@ -388,6 +324,10 @@ class AnnotatorDock(Face):
     def _count_again(self, _: Any = None) -> None:
         """Count at the next tick."""
         self._recount = True
+
+    def _threshold_moved(self) -> None:
+        self._show_threshold()
+        self._count_again()
 
     def _start_with_only_slide(self) -> None:
         """Take the only image there is; with several, let the user choose."""

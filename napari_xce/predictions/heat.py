@@ -26,6 +26,7 @@ _SPARE_DISK = 128 * 2**20  # bytes: a write to a mapped file on a full disk woul
 #: How fast a sketch saturates with the share of a pixel that cells fill: drawn linearly, even
 #: crowded tissue fills a twentieth and would stay invisible far out.
 SATURATION = 20.0
+FINEST_DENSITY = 2  # level, of 4 heat pixels a pixel; every pyramid has it
 MOST_SKETCHED = 16 * 2**20  # pixels of the finest level that `sketch` draws
 _BAND = 256  # rows that are cleared at once
 
@@ -52,6 +53,8 @@ class HeatPyramid:
         predicted"; 1..255 are the probabilities 0..1 (`quantise`).
     shape : (int, int)
         Height and width of the part of level 0 that lies on the slide.
+    density_level : int
+        The finest level that `sketch` draws. From it on the pyramid shows how dense cells are.
 
     Raises
     ------
@@ -67,6 +70,8 @@ class HeatPyramid:
         self.stride = stride
         self.shape = (-(-working_shape[0] // stride), -(-working_shape[1] // stride))
         shapes = _level_shapes(self.shape)
+        few = [h * w <= MOST_SKETCHED for h, w in shapes].index(True)
+        self.density_level = min(max(FINEST_DENSITY, few), 4)
         self._folder: Path | None = None
         if sum(h * w for h, w in shapes) < LARGEST_IN_MEMORY:
             self.levels: list[NDArray[np.uint8]] = [np.zeros(s, np.uint8) for s in shapes]
@@ -132,14 +137,13 @@ class HeatPyramid:
         Notes
         -----
         A cell fills a quarter of 4 x 4 heat pixels, and a filled share s is drawn as
-        1 - exp(-20 s), so that 500 cells/mm2 can just be seen and 2500 well. It begins at the
-        level of 4 heat pixels a pixel, or at a coarser one that has at most 16 million; finer
-        levels stay "not predicted", and what is there already stays.
+        1 - exp(-20 s), so that 500 cells/mm2 can just be seen and 2500 well. It begins at
+        `density_level`, of 4 heat pixels a pixel, or coarser where that has more than 16 million;
+        finer levels stay "not predicted", and what is there already stays.
         """
         if not self.levels or not len(tiles):
             return
-        sizes = [level.size <= MOST_SKETCHED for level in self.levels]
-        first = min(max(2, sizes.index(True)), 4, len(self.levels) - 1)
+        first = self.density_level
         level, shrink = self.levels[first], 2**first
         if self._folder is not None:
             _check_room(self._folder, 2 * level.size)
@@ -171,23 +175,25 @@ class HeatPyramid:
                     band[...] = 0
 
     def scale_and_translate(
-        self, factor: tuple[float, float]
+        self, factor: tuple[float, float], level: int = 0
     ) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return the scale and translation that put level 0 exactly on the slide.
+        """Return the scale and translation that put a level exactly on the slide.
 
         Parameters
         ----------
         factor : (float, float)
             Level-0 pixels of the slide per working pixel, (y, x).
+        level : int
+            Of this pyramid.
 
         Returns
         -------
         scale, translate : (float, float), (float, float)
-            Level-0 pixels of the slide, (y, x). With ``k = stride * factor`` they are k and
-            ``(k - 1) / 2``: heat pixel 0 covers slide pixels 0..k-1, and napari's origin is the
+            Level-0 pixels of the slide, (y, x). With ``k = stride * factor * 2**level`` they are k
+            and ``(k - 1) / 2``: heat pixel 0 covers slide pixels 0..k-1, and napari's origin is the
             centre of a pixel.
         """
-        ky, kx = self.stride * factor[0], self.stride * factor[1]
+        ky, kx = (self.stride * f * 2**level for f in factor)
         return (ky, kx), ((ky - 1) / 2, (kx - 1) / 2)
 
     def close(self) -> None:
@@ -209,7 +215,7 @@ def quantise(probability: ArrayLike) -> NDArray[np.uint8]:
 
 def _level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the shapes of all levels, finest first, each exactly half the one before."""
-    halvings = max(0, math.ceil(math.log2(max(shape) / COARSEST)))
+    halvings = max(FINEST_DENSITY, math.ceil(math.log2(max(shape) / COARSEST)))
     coarsest = [-(-n // 2**halvings) for n in shape]
     return [(coarsest[0] << n, coarsest[1] << n) for n in range(halvings, -1, -1)]
 

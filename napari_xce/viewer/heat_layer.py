@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 from napari.utils import Colormap
+from numpy.typing import NDArray
 
 from napari_xce.predictions.detections import Box
 from napari_xce.viewer.frame import mark, place, placement, rgba
@@ -52,6 +53,7 @@ class HeatLayer:
         self._dirty: list[Box] = []  # painted and not drawn yet
         self._since = np.inf  # when the first of them was seen in the view
         self._view: Box | None = None
+        self._is_far = False
         self._pyramid: HeatPyramid | None = None
         self.layer: Image | None = None
         self.shown: tuple[str, str] | None = None  # the class drawn and its colour
@@ -63,11 +65,19 @@ class HeatLayer:
             self.layer = self._add(pyramid, colormap)
         else:
             if self._pyramid is not pyramid:
-                self.layer.data = pyramid.levels
+                self.layer.data = self._levels(pyramid)
             self.layer.colormap = colormap
         self._pyramid = pyramid
         self.shown = (name, color)
         return self.layer
+
+    def _finest(self, pyramid: HeatPyramid) -> int:
+        """Return the finest level to draw."""
+        return pyramid.density_level if self._is_far else 0
+
+    def _levels(self, pyramid: HeatPyramid) -> list[NDArray[np.uint8]]:
+        """Return the levels to draw."""
+        return pyramid.levels[self._finest(pyramid) :]
 
     def draws(self, pyramid: HeatPyramid, name: str, color: str) -> bool:
         """Tell whether this is what the layer draws already."""
@@ -76,14 +86,25 @@ class HeatLayer:
     def follow(self) -> None:
         """Lie on the slide's layer again, after it moved."""
         if self.layer is not None and self._pyramid is not None:
-            where = self._pyramid.scale_and_translate(self._factor)
-            place(self.layer, self._slide_layer, *where)
+            place(self.layer, self._slide_layer, *self._where(self._pyramid))
+
+    def _where(self, pyramid: HeatPyramid) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return scale and translation of what is drawn, level-0 pixels."""
+        return pyramid.scale_and_translate(self._factor, self._finest(pyramid))
 
     def fit(self, is_far: bool) -> None:
-        """Draw heat as the density of cells that are too small on screen to be drawn, or not."""
-        limit = FAR if is_far else NEAR
-        if self.layer is not None and self.layer.contrast_limits[1] != limit:
-            self.layer.contrast_limits = (0, limit)
+        """Draw heat as the density of cells that are too small on screen to be drawn, or not.
+
+        Density is drawn from the levels that cells read from a file are sketched in, too: finer
+        ones would be empty of these, and close up they show heat, or nothing.
+        """
+        if is_far == self._is_far:
+            return
+        self._is_far = is_far
+        if self.layer is not None and self._pyramid is not None:
+            self.layer.contrast_limits = (0, FAR if is_far else NEAR)
+            self.layer.data = self._levels(self._pyramid)
+            self.follow()
 
     def painted(self, box: Box) -> None:
         """Note that this part (level-0 pixels) was written."""
@@ -130,16 +151,16 @@ class HeatLayer:
 
     def _add(self, pyramid: HeatPyramid, colormap: Colormap) -> Image:
         layer = Image(
-            pyramid.levels,
+            self._levels(pyramid),
             name="xce: heat",
             multiscale=True,
             rgb=False,
-            contrast_limits=(0, 255),
+            contrast_limits=(0, FAR if self._is_far else NEAR),
             colormap=colormap,
             blending="translucent_no_depth",
             interpolation2d="linear",
             opacity=0.8,
-            **placement(self._slide_layer, *pyramid.scale_and_translate(self._factor)),
+            **placement(self._slide_layer, *self._where(pyramid)),
         )
         mark(layer, "heat")
         self._viewer.layers.insert(self._viewer.layers.index(self._slide_layer) + 1, layer)

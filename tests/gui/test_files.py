@@ -116,6 +116,29 @@ def test_class_that_the_file_has_is_shown_from_afar(
     assert window.layer("xce: heat").data[-1].any()
 
 
+def test_imported_cells_are_seen_where_they_are_too_small_for_rings(
+    window: Any, tmp_path: Path
+) -> None:
+    """Also where the heat's finest levels, which no file fills, would be fine enough."""
+    window.show(Slide.from_array(np.full((3200, 3200, 3), 230, np.uint8), mpp=0.5, name="bright"))
+    window.viewer.reset_view()
+    rows = "".join(f"{y},{x}\n" for y in range(1500, 1700, 20) for x in range(1500, 1700, 20))
+    path = tmp_path / "found.csv"
+    path.write_text(f"y,x\n{rows}", encoding="utf-8")
+    window.settle()
+    assert window.binding.cells.diameter_px * window.viewer.scene.camera.zoom * 0.5 < 3
+    window.dock.export.cells_imported.emit(str(path))
+
+    def tinted() -> bool:
+        pixels = window.viewer.screenshot(canvas_only=True, flash=False)
+        middle = np.array(pixels.shape[:2]) // 2
+        near = pixels[middle[0] - 10 : middle[0] + 10, middle[1] - 10 : middle[1] + 10, :3]
+        return bool(np.ptp(near.mean((0, 1))) > 30)  # no grey any more
+
+    _wait(window, tinted)
+    assert len(window.layer("xce: cells").data) == 0
+
+
 def test_window_goes_on_while_points_are_read(
     window: Any, noise: Slide, table: str, let_go: Callable[[], None]
 ) -> None:

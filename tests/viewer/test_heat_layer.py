@@ -136,6 +136,28 @@ def test_unpredicted_is_transparent_and_sure_is_the_colour() -> None:
     assert colors[1, 3] > 0.5
 
 
+def test_cells_of_a_file_show_from_afar_and_do_not_blur_close_ups(
+    heat: HeatLayer, slide_layer: Image
+) -> None:
+    pyramid = HeatPyramid((301, 403), stride=4)
+    heat.show(pyramid, "tumour", "#56b4e9")
+    assert heat.layer is not None
+    heat.fit(is_far=True)
+    pyramid.sketch(np.array([[0, 0]]), 112, np.array([[8.5, 16.5]]), np.ones(1, np.float32))
+    heat.layer.refresh()
+    assert np.unravel_index(_drawn(heat).argmax(), _drawn(heat).shape) == (2, 4)  # 4 x 4 a pixel
+    corner = heat.layer.data_to_world((-0.5, -0.5))
+    np.testing.assert_allclose(corner, slide_layer.data_to_world((-0.5, -0.5)))
+    place = heat.layer.data_to_world((2, 4))  # a pixel of 16: its middle is 16 * 2 + 7.5
+    np.testing.assert_allclose(place, slide_layer.data_to_world((39.5, 71.5)))
+    heat.fit(is_far=False)
+    assert not heat.layer.data[0].any()
+    heat.fit(is_far=True)
+    other = HeatPyramid((301, 403), stride=4)
+    heat.show(other, "stroma", "#009e73")  # another class, from afar
+    assert heat.layer.data[0].shape == other.levels[2].shape
+
+
 def test_sparse_cells_tint_the_tissue_where_they_are_too_small_to_draw(
     heat: HeatLayer, pyramid: HeatPyramid
 ) -> None:

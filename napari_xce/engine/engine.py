@@ -18,6 +18,7 @@ from napari_xce.engine.messages import (
     CancelPredict,
     Command,
     Message,
+    ModelReady,
     PausePredict,
     PredictSlide,
     Segmented,
@@ -58,7 +59,8 @@ class Engine:
         itself when the session is closed.
     wake : callable, optional
         Called when there is something to fetch and nobody was told since the last ``poll``. It
-        runs on the engine's thread and must return at once. A `Status` is not worth it.
+        runs on the engine's thread and must return at once. A `Status` is not worth it, nor is a
+        `ModelReady`, which is soon followed by what the model says of the view.
     """
 
     def __init__(self, session: Session, wake: Callable[[], None] | None = None) -> None:
@@ -69,6 +71,8 @@ class Engine:
         self._outbox: deque[Message] = deque(maxlen=MOST_MESSAGES)
         self._latest: dict[type, Message] = {}  # of these only the last one counts
         self._stop = threading.Event()
+        self._rest_until = 0.0  # `time.monotonic`
+        self._rested = threading.Event()
         self._thread = threading.Thread(target=self._run, name="xce-engine", daemon=True)
         self._worker = Worker(session, self._tell)  # belongs to the thread
 
@@ -92,6 +96,7 @@ class Engine:
         """
         self._stop.set()
         self._inbox.put(WakeUp())
+        self.rest(0.0)
         if self._thread.is_alive():
             self._thread.join(timeout)
             if self._thread.is_alive():
@@ -119,6 +124,14 @@ class Engine:
     def annotations_changed(self) -> None:
         """Say that something was said: it is learnt from at once."""
         self._inbox.put(TakeUp())
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing for so long at most, as the GUI needs all cores now; with 0, go on."""
+        self._rest_until = time.monotonic() + seconds
+        if seconds > 0:
+            self._rested.clear()
+        else:
+            self._rested.set()
 
     def pause(self) -> None:
         """Stop learning; what is in view is still painted with what was learnt."""
@@ -158,6 +171,7 @@ class Engine:
         """Take commands, do a piece of work, tell how it goes; until told to stop."""
         last_status = 0.0
         while not self._stop.is_set() and not self._session.closed:
+            self._rested.wait(max(0.0, self._rest_until - time.monotonic()))
             while not self._inbox.empty():
                 self._worker.obey(self._inbox.get())
             worked = self._worker.work()
@@ -182,6 +196,7 @@ class Engine:
             self._latest[type(message)] = message
         else:
             self._outbox.append(message)
-        if self._wake is not None and not self._woken and not isinstance(message, Status):
+        can_wait = isinstance(message, (Status, ModelReady))
+        if self._wake is not None and not self._woken and not can_wait:
             self._woken = True
             self._wake()

@@ -98,7 +98,7 @@ class Binding:
         self._current_id = 0  # of the class of the next click: it may be renamed, or go
         self._placed: bytes = b""
         self._view = ViewWatcher(viewer, wake)
-        self._frame = OneFrame(viewer)
+        self._frame = OneFrame(viewer, engine.rest)
         find_view_without_drawing(viewer)
         forget_old_presses(viewer)
         self._answers = False  # the engine learns from what is said now
@@ -279,7 +279,7 @@ class Binding:
         """Save the view, take our layers away and stop listening. May be called twice."""
         if self.alive:
             keep_view(self.viewer, self.slide_layer, self.session, self.slide_id)
-        self._frame.draw()
+        self._frame.close()
         self._view.close()
         find_view_by_drawing(self.viewer)
         remember_old_presses(self.viewer)
@@ -314,7 +314,7 @@ class Binding:
         if self._asked is not None and painted.revision > self._asked:
             self._asked = None
             self.overlays.changed_at_once()
-            self._frame.draw()
+            self._frame.draw_answer()
 
     def _annotated(self) -> None:
         """Tell the engine, and show, that what stands is another than before."""

@@ -475,3 +475,32 @@ def test_reopened_session_is_painted_as_it_was_left(
             engine.shutdown(SECONDS)
         assert ready.revision == before.revision
         np.testing.assert_array_equal(again.predict().points, before.points)
+
+
+def test_engine_at_rest_does_nothing_until_it_may_go_on(
+    engine: Engine, ear: Ear, slide_id: str
+) -> None:
+    engine.set_viewport(slide_id, LEFT)
+    engine.rest(SECONDS)
+    engine.start()
+    threading.Event().wait(0.3)
+    assert ear.of(object) == []
+    engine.rest(0)
+    ear.wait_for(Painted)
+
+
+def test_engine_goes_on_by_itself_after_a_rest(engine: Engine, ear: Ear, slide_id: str) -> None:
+    engine.set_viewport(slide_id, LEFT)
+    engine.rest(0.05)
+    engine.start()
+    ear.wait_for(Painted)
+
+
+def test_nobody_is_woken_for_a_model_before_it_has_said_something(session: Session) -> None:
+    told: list[str] = []
+    engine = Engine(session, wake=lambda: told.append("something"))
+    engine._tell(ModelReady(1, {}))
+    assert told == []
+    engine._tell(Painted("slide", LEFT, 1))
+    assert told == ["something"]
+    assert [type(message) for message in engine.poll()] == [ModelReady, Painted]

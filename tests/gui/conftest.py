@@ -105,6 +105,7 @@ class FakeEngine:
             "predict_slide",
             "cancel_predict",
             "pause_predict",
+            "rest",
         )
         if name not in known:
             raise AttributeError(name)

@@ -82,3 +82,18 @@ def test_slide_let_go_is_drawn_again(ready: Any) -> None:
     assert not ready.canvas.updatesEnabled()
     ready.dock.annotator.release_slide()
     assert ready.canvas.updatesEnabled()
+
+
+@pytest.mark.usefixtures("patience")
+def test_engine_rests_until_the_answer_is_on_the_screen(ready: Any) -> None:
+    def rests() -> list[float]:
+        return [told[1] for told in ready.engine.told if told[0] == "rest"]
+
+    ready.engine.say(LEARNING)
+    ready.settle()
+    ready.click((300, 400))
+    ready.settle()
+    assert rests() == []
+    ready.engine.find(ready.binding.slide_id, [(200, 300)])
+    ready.qtbot.waitUntil(lambda: len(rests()) == 2)
+    assert rests() == [one_frame.REST_SECONDS, 0.0]

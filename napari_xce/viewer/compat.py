@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from vispy.visuals.shaders import Function
 
 if TYPE_CHECKING:
     from napari.layers import Points
@@ -79,34 +78,6 @@ def one_update(layer: Points) -> Iterator[None]:
     ):
         yield
     layer.refresh()
-
-
-def draw_only_discs(viewer: Any, layer: Points) -> None:
-    """Draw the points of a layer as discs, without working out every other shape.
-
-    Symptom: without a graphics card a frame takes longer the more cells there are in view. Cause:
-    vispy's shader tells the shapes of markers apart by an ``if`` for each, and a processor that
-    draws goes through all of them at every pixel of every marker. Measured on vispy 0.17 with some
-    1,500 cells in view: 30 ms, of which this leaves 13 to 19. Whatever symbol the layer has, a disc
-    is drawn. Can go when vispy hands to OpenGL only the shapes in use.
-    """
-    canvas = _canvas(viewer)
-    if canvas is None:
-        return
-    markers = canvas.layer_to_visual[layer].node.points_markers
-    size = getattr(markers, "_v_size_var", None)  # where it is kept differently, all stays as it is
-    if size is not None:
-        disc = Function(_DISC)
-        disc["v_size"] = size
-        markers.shared_program.frag["marker"] = disc
-
-
-#: What vispy's own disc is, by itself.
-_DISC = """
-float disc(vec2 pointcoord, float size, int symbol) {
-    return length((pointcoord - vec2(0.5, 0.5)) * size) - $v_size / 2.;
-}
-"""
 
 
 def find_view_without_drawing(viewer: Any) -> None:
@@ -190,6 +161,33 @@ def _forget_before_press(event: Any) -> None:
     """Cut the chain of events at the press that was just released."""
     if event.press_event is not None:
         event.press_event._forget_last_event()
+
+
+def let_notes_go(viewer: Any) -> None:
+    """Give each note over a slide that would stay for ever its time anew; call it now and then.
+
+    Symptom: a note stays on the slide until it is closed by hand, and half a megabyte with it.
+    Cause: one that comes up stops the clocks of those before it, and one that closes looks for
+    itself among the others when it is no longer there, so that no clock is ever started again; one
+    that comes up while the window is not the active one has no clock. Measured on napari 0.9.2: of
+    three notes in a row two stay. As napari means it, one that was opened out stays, one under the
+    mouse as well, and all do while another window is active. Can go when napari starts the clock
+    again.
+    """
+    canvas = canvas_widget(viewer)
+    if canvas is None or not canvas.isActiveWindow():
+        return
+    notes = sys.modules["napari._qt.dialogs.qt_notification"]  # loaded with the window
+    for note in canvas.findChildren(notes.NapariQtNotification):
+        kept = note.property("expanded") or note.underMouse() or note.timer.isActive()
+        fades = note.opacity_anim.state() == note.opacity_anim.State.Running
+        if kept or fades or not note.isVisible():
+            continue
+        with suppress(TypeError):  # it has none where the window was not active
+            note.timer.timeout.disconnect()
+        note.timer.setSingleShot(True)
+        note.timer.timeout.connect(note.close_with_fade)
+        note.timer.start(note.DISMISS_AFTER)
 
 
 def canvas_widget(viewer: Any) -> Any:

@@ -18,7 +18,12 @@ from qtpy.QtWidgets import QApplication, QShortcut
 
 from napari_xce.errors import XceError
 from napari_xce.viewer.bell import Bell
-from napari_xce.viewer.compat import accept_mixed_units, focus_canvas, warn_of_mixed_units
+from napari_xce.viewer.compat import (
+    accept_mixed_units,
+    focus_canvas,
+    let_notes_go,
+    warn_of_mixed_units,
+)
 from napari_xce.viewer.size_ring import SizeRing
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.class_desk import ClassDesk
@@ -196,6 +201,7 @@ class AnnotatorDock(Face):
         self._show_visible()
         self._show_mode()
         self._show_step()
+        let_notes_go(self.viewer)
 
     def _messages(self) -> list[Message]:
         """Return what the engine says; what goes wrong at every tick is told once."""

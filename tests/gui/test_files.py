@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
+from napari._qt.dialogs.qt_notification import NapariQtNotification
+from napari.utils.notifications import Notification, notification_manager
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_xce import exchange
 from napari_xce.annotations import CellClass
@@ -64,7 +66,7 @@ def test_points_come_in_and_cells_go_out(window: Any, noise: Slide, table: str) 
     window.dock.export.imported.emit(table)
     _wait(window, lambda: len(window.layer("xce: clicks").data) == 2)
     assert "tumour" in [c.name for c in window.session.classes]
-    assert _told("2 annotations read from in.csv") == 1
+    _wait(window, lambda: _told("2 annotations read from in.csv") == 1)
     window.engine.find(window.binding.slide_id, [[150, 160]])
     out = Path(table).with_name("out.geojson")
     window.dock.export.exported.emit(str(out))
@@ -251,3 +253,61 @@ def test_long_export_shows_a_bar_and_can_be_cancelled(
     window.qtbot.waitUntil(lambda: "Cancelled" in str(window.viewer.status), timeout=20_000)
     assert not bar.isVisible()
     assert path.read_text(encoding="utf-8") == "as it was"
+
+
+def _notes(window: Any) -> list[Any]:
+    """Return napari's notes over the slide."""
+    found = window.canvas.findChildren(NapariQtNotification)
+    return [note for note in found if note.isVisible()]
+
+
+@pytest.fixture
+def notes(window: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Have napari show its notes for a tenth of a second, over an active window."""
+    monkeypatch.setattr(NapariQtNotification, "DISMISS_AFTER", 100)
+    window.viewer.window._qt_window.activateWindow()
+    window.qtbot.waitUntil(window.canvas.isActiveWindow)
+    yield window
+    for note in _notes(window):
+        note.close()
+
+
+def _say_three(window: Any) -> None:
+    for number in range(3):
+        note = Notification(f"Exported {number}", "info")
+        NapariQtNotification.from_notification(note, window.canvas).show()
+    assert len(_notes(window)) == 3
+
+
+def test_notes_told_one_after_the_other_all_go(notes: Any) -> None:
+    _say_three(notes)
+    notes.dock.tick()
+    _wait(notes, lambda: not _notes(notes))
+
+
+def test_notes_stay_while_another_window_is_active(
+    notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(QWidget, "isActiveWindow", lambda widget: False)
+        _say_three(notes)
+        notes.dock.tick()
+        notes.qtbot.wait(500)
+        assert len(_notes(notes)) == 3
+    notes.dock.tick()
+    _wait(notes, lambda: not _notes(notes))
+
+
+def test_a_note_that_was_opened_out_stays(notes: Any) -> None:
+    _say_three(notes)
+    _notes(notes)[0].expand()
+    notes.dock.tick()
+    _wait(notes, lambda: len(_notes(notes)) == 1)
+
+
+def test_napari_alone_keeps_notes_told_one_after_the_other(notes: Any) -> None:
+    """Contract: when this fails, ``let_notes_go`` can go."""
+    notes.dock._timer.stop()
+    _say_three(notes)
+    notes.qtbot.wait(1000)
+    assert len(_notes(notes)) == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,6 +29,10 @@ SHARES: dict[Holder, float] = {
 }
 #: Bytes for all of them together, and the part of the machine's memory that it may be.
 MOST_BYTES, PART_OF_MACHINE = 1280 * 2**20, 1 / 6
+
+#: Freed memory is given back when the process has grown by so many bytes since it last was; that is
+#: asked every so many seconds.
+MOST_FREED, LOOK_SECONDS = 64 * 2**20, 5.0
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -64,6 +69,32 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 _TRIM = _find_trim()
+
+
+class Freed:
+    """Gives memory that was freed back before it is much, and leaves the rest to be used again.
+
+    What was given back has to be taken, and zeroed by the system, when it is needed again, which
+    costs the next tiles some time: hence not by the clock.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._least = self._process.memory_info().rss  # since it was last given back
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Give memory back if the process has grown enough; called as often as one likes."""
+        now = time.monotonic()
+        if _TRIM is None or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        held = self._process.memory_info().rss
+        if held - self._least > MOST_FREED:
+            give_back_freed()
+            self._least = self._process.memory_info().rss
+        else:
+            self._least = min(self._least, held)
 
 
 class Held(Generic[K, V]):

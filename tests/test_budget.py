@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
 from napari_xce import budget
-from napari_xce.budget import Held, bytes_for, give_back_freed
+from napari_xce.budget import Freed, Held, bytes_for, give_back_freed
 from napari_xce.learning.heads import CELL_SIZE
 from napari_xce.learning.memory import Memory, Observation
 from napari_xce.predictions.heat import LARGEST_IN_MEMORY
@@ -90,13 +92,70 @@ def test_small_heat_maps_of_eight_classes_fit_into_their_share() -> None:
     assert shared._held.max_bytes == bytes_for("pixels")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries see to it themselves")
-def test_memory_freed_between_things_that_stay_is_given_back() -> None:
-    process = psutil.Process()
+on_glibc = pytest.mark.skipif(sys.platform != "linux", reason="others see to it themselves")
+
+
+def _free_between_things_that_stay() -> list[np.ndarray]:
+    """Fill and free some 230 MB; return what stays."""
     blocks = [np.ones(60_000, np.uint8) for _ in range(4000)]  # too small to be mapped one by one
-    full = process.memory_info().rss
-    stay = blocks[::100]
-    del blocks
+    return blocks[::100]
+
+
+@on_glibc
+def test_memory_freed_between_things_that_stay_is_given_back() -> None:
+    stay = _free_between_things_that_stay()
+    full = psutil.Process().memory_info().rss
     give_back_freed()
-    assert full - process.memory_info().rss > 150 * 2**20
+    assert full - psutil.Process().memory_info().rss > 150 * 2**20
     assert all(block.all() for block in stay)
+
+
+@on_glibc
+def test_freed_memory_goes_back_once_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "LOOK_SECONDS", 0.0)
+    freed = Freed()
+    stay = _free_between_things_that_stay()
+    full = psutil.Process().memory_info().rss
+    freed.look()
+    assert full - psutil.Process().memory_info().rss > 150 * 2**20
+    assert all(block.all() for block in stay)
+
+
+def _times_given_back(monkeypatch: pytest.MonkeyPatch, held_mib: list[int], seconds: float) -> int:
+    """Look so often, that many seconds apart, at a process that holds so much each time."""
+    calls = iter(held_mib)
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(calls) * 2**20))
+    clock = count(0.0, seconds)
+    given: list[int] = []
+    monkeypatch.setattr(budget, "_TRIM", given.append)
+    monkeypatch.setattr(budget.psutil, "Process", lambda: process)
+    monkeypatch.setattr(budget.time, "monotonic", lambda: next(clock))
+    freed = Freed()
+    while True:
+        try:
+            freed.look()
+        except StopIteration:  # it asked once more than the process answers
+            return len(given)
+
+
+def test_freed_memory_is_left_to_be_used_again_while_it_is_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _times_given_back(monkeypatch, [1000, 1050, 1060, 1050, 1060], seconds=6.0) == 0
+
+
+def test_growth_counts_from_the_least_that_was_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 90 above the least of all: given back; 1020 is the least then, and 1080 not much more
+    held = [1000, 990, 1080, 1020, 1080, 1030]
+    assert _times_given_back(monkeypatch, held, seconds=6.0) == 1
+
+
+def test_nothing_is_asked_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    process = SimpleNamespace(memory_info=lambda: asked.append(1) or SimpleNamespace(rss=0))
+    monkeypatch.setattr(budget.psutil, "Process", lambda: process)
+    monkeypatch.setattr(budget.time, "monotonic", count(0.0, 1.0).__next__)
+    freed = Freed()
+    for _ in range(10):
+        freed.look()
+    assert len(asked) == 1 + 2

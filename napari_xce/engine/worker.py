@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from napari_xce.budget import give_back_freed
+from napari_xce.budget import Freed
 from napari_xce.engine.failures import Failures
 from napari_xce.engine.learning import Learning
 from napari_xce.engine.messages import (
@@ -75,6 +75,7 @@ class Worker:
         self._pieces = 0
         self._last_save = time.monotonic()
         self._save_took = 0.0
+        self._freed = Freed()
 
     # ---- for the loop
 
@@ -114,6 +115,7 @@ class Worker:
     def work(self) -> bool:
         """Do the most urgent piece of work; False when there is none."""
         self._pieces += 1
+        self._freed.look()
         if self._session.store.revision != self._seen_revision:  # by the GUI or by a script
             self._seen_revision = self._session.store.revision
             self._something_changed()
@@ -208,7 +210,6 @@ class Worker:
             self._session.save()
             self._last_save = time.monotonic()
             self._save_took = self._last_save - started
-            give_back_freed()
         return False
 
     def _answer_request(self) -> bool:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from napari_xce.budget import Freed
 from napari_xce.engine.messages import (
     Failed,
     Message,
@@ -231,6 +232,16 @@ def test_it_saves_by_itself_while_it_trains(
     monkeypatch.setattr("napari_xce.engine.worker.SAVE_SECONDS", -1.0)
     worker.work()
     assert model.is_file()
+
+
+def test_it_looks_for_freed_memory_before_each_piece(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Freed] = []
+    monkeypatch.setattr(Freed, "look", lambda freed: looked.append(freed))
+    worker.work()
+    worker.work()
+    assert len(looked) == 2
 
 
 def test_promotion_is_told_and_saved(

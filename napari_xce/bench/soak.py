@@ -2,13 +2,16 @@
 
 A synthetic slide, learning switched on, and over and over what a person does: click, pan, zoom,
 switch the class, undo, export. Every round the process is asked what it holds. Growth is judged
-from the second quarter on, when caches and libraries have filled.
+from the second quarter on, when caches and libraries have filled. What the C library has handed out
+is told beside what the process holds: the rest of the growth is freed memory between what stays.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import random
+import sys
 import tempfile
 import threading
 import time
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 SIDE = 3072
 ROUND_SECONDS = 5.0
+#: What is asked every round.
+HELD = ("rss_mib", "allocated_mib", "threads", "files", "annotations")
 
 
 def soak(minutes: float, side: int = SIDE, seed: int = 0) -> dict[str, Any]:
@@ -42,14 +47,16 @@ def soak(minutes: float, side: int = SIDE, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        Fit for JSON. ``rss_mib``, ``threads`` and ``files`` hold one number a round; the
-        ``..._growth`` are the difference between the medians of the last and the second quarter.
+        Fit for JSON. ``samples`` hold one number a round of each: memory of the process, what of it
+        the C library has handed out (None where it does not say), threads, open files, and
+        annotations that stand. The ``..._growth`` are the difference between the medians of the
+        last and the second quarter, the ``..._growth_late`` of the last and the third.
     """
     from napari_xce.bench.window import Window
     from napari_xce.demo.job import prepare_demo
 
     report = begin("soak")
-    rounds: list[dict[str, float]] = []
+    rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare_demo(Path(folder), side=side, seed=seed)
         window = Window(prepared.session)
@@ -58,7 +65,8 @@ def soak(minutes: float, side: int = SIDE, seed: int = 0) -> dict[str, Any]:
             began = time.monotonic()
             while time.monotonic() - began < 60 * minutes:
                 use.round()
-                rounds.append({"seconds": round(time.monotonic() - began, 1), **_held()})
+                seconds = round(time.monotonic() - began, 1)
+                rounds.append({"seconds": seconds, **_held(), "annotations": use.standing})
         finally:
             window.close()
         left = [t.name for t in threading.enumerate() if t.name.startswith("xce")]
@@ -67,7 +75,8 @@ def soak(minutes: float, side: int = SIDE, seed: int = 0) -> dict[str, Any]:
         "minutes": minutes,
         "rounds": len(rounds),
         "done": use.done,
-        **{f"{name}_growth": _growth([r[name] for r in rounds]) for name in _held()},
+        **{f"{name}_growth": _growth(rounds, name, 1) for name in HELD},
+        **{f"{name}_growth_late": _growth(rounds, name, 2) for name in HELD},
         "rss_mib_most": max(r["rss_mib"] for r in rounds),
         "threads_left": left,
         "samples": rounds,
@@ -81,28 +90,52 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, Any]]:
         ("things done", sum(report["done"].values())),
         ("memory at most, MiB", report["rss_mib_most"]),
         ("growth of memory, MiB", report["rss_mib_growth"]),
+        ("of it in the last half", report["rss_mib_growth_late"]),
         ("growth in threads", report["threads_growth"]),
         ("growth in open files", report["files_growth"]),
         ("threads left when closed", len(report["threads_left"])),
     ]
 
 
-def _held() -> dict[str, float]:
+def _held() -> dict[str, Any]:
     """Return what this process holds now."""
     gc.collect()
     process = psutil.Process()
     files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
     return {
         "rss_mib": round(process.memory_info().rss / 2**20, 1),
+        "allocated_mib": _allocated_mib(),
         "threads": process.num_threads(),
         "files": files,
     }
 
 
-def _growth(values: list[float]) -> float:
-    """Return the median of the last quarter less that of the second one."""
+class _MallInfo(ctypes.Structure):
+    """glibc's ``struct mallinfo2``."""
+
+    _names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
+
+
+def _allocated_mib() -> float | None:
+    """Return what the C library has handed out and not got back; None where it does not say.
+
+    Small objects of Python are not in it, nor are large blocks (they are mapped one by one).
+    """
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
+    if tell is None:
+        return None
+    tell.restype = _MallInfo
+    return round(tell().uordblks / 2**20, 1)
+
+
+def _growth(rounds: list[dict[str, Any]], name: str, since: int) -> float | None:
+    """Return the median of the last quarter less that of an earlier one, counted from 0."""
+    values = [held[name] for held in rounds]
+    if None in values:
+        return None
     quarter = max(1, len(values) // 4)
-    early = values[quarter : 2 * quarter] or values[:quarter]
+    early = values[since * quarter : (since + 1) * quarter] or values[:quarter]
     return round(float(np.median(values[-quarter:]) - np.median(early)), 1)
 
 
@@ -131,6 +164,11 @@ class _Use:
         self._window.dock.files.export(str(self._file))
         self._count("export")
         self._window.wait(0.3)
+
+    @property
+    def standing(self) -> int:
+        """How many annotations stand."""
+        return len(self._window.session.annotations())
 
     def _count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1

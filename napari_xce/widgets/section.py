@@ -5,6 +5,7 @@ buttons, swatches, elided text.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QResizeEvent
@@ -213,6 +214,7 @@ def small_text(text: str = "", wrap: bool = True) -> QLabel:
     return label
 
 
+@cache  # Qt keeps what it draws of an icon, by the icon, up to 10 MB: a new one at every click
 def swatch(color: str, cross: bool = False) -> QIcon:
     """Return a dot of a colour, sharp also on a scaled screen; with a cross for "not a cell"."""
     icon = QIcon()

@@ -17,6 +17,7 @@ from napari_xce.engine import SuggestionsReady
 from napari_xce.slides.slide import Slide
 from napari_xce.suggestions import Suggestion
 from napari_xce.viewer.compat import remember_old_presses
+from napari_xce.widgets import section
 from napari_xce.widgets.strip import SLOTS
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
@@ -252,3 +253,16 @@ def test_vispy_alone_keeps_the_events_of_every_click(ready: Any) -> None:
     for number in range(10):
         ready.click((60 + 20 * number, 210))
     assert _mouse_events() >= before + 10
+
+
+def test_clicks_draw_no_swatch_anew(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready.click((50, 60))
+    drawn: list[Any] = []
+    monkeypatch.setattr(section, "_paint_swatch", lambda *args: drawn.append(args))
+    for number in range(3):
+        ready.click((60 + 20 * number, 210))
+        ready.count()
+    ready.binding.undo()
+    ready.settle()
+    assert len(ready.session.annotations()) == 3
+    assert drawn == []

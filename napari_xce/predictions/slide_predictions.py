@@ -133,7 +133,7 @@ class SlidePredictions:
         """
         with self._lock:
             self.heat_is_recalled = True
-            tiles = np.array(list(self.detections.tiles()), np.int64).reshape(-1, 2)
+            tiles = self.detections.places()
             if self._closed or not len(tiles):
                 return
             side = self.grid.core_size // self._stride

@@ -254,6 +254,11 @@ class DetectionStore:
         with self._lock:
             return self._table.revisions()
 
+    def places(self) -> NDArray[np.int64]:
+        """Return (row, column) of each stored tile, shape (T, 2), quicker than `tiles`."""
+        with self._lock:
+            return self._table.tiles()
+
     def rename_class(self, name: str, new: str) -> None:
         """Give a class another name; nothing happens where it was never found.
 

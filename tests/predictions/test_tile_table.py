@@ -66,3 +66,13 @@ def test_tiles_from_a_file_without_cells_are_known() -> None:
     assert table.revisions() == {(1, 1): 1, (3, 4): 7}
     assert table.get((2, 2)) is None
     assert len(table.near((30.0, 40.0, 50.0, 60.0))) == 0
+
+
+def test_tiles_that_come_after_others_were_told_are_told_too() -> None:
+    rng = np.random.default_rng(0)
+    table = TileTable(FlatCells.of_tiles([tile_of(1, 1, rng)]))
+    assert table.revisions() == {(1, 1): 1}
+    table.put(TileCells((0, 2), 7, Columns.none()))
+    table.put(TileCells((1, 1), 8, Columns.none()))
+    assert table.revisions() == {(1, 1): 8, (0, 2): 7}
+    assert table.tiles().tolist() == [[1, 1], [0, 2]]

@@ -30,7 +30,7 @@ from napari_xce.widgets.class_desk import ClassDesk
 from napari_xce.widgets.face import Face
 from napari_xce.widgets.file_desk import FileDesk
 from napari_xce.widgets.guide import Guide
-from napari_xce.widgets.jobs import Jobs
+from napari_xce.widgets.jobs import Job, Jobs
 from napari_xce.widgets.numbers_desk import NumbersDesk
 from napari_xce.widgets.show_desk import ShowDesk
 
@@ -75,10 +75,16 @@ class AnnotatorDock(Face):
             self._jobs,
             self._try,
             self.show_note,
+            self.show_result,
             self._count_again,
         )
         self.files = FileDesk(
-            self.export, self.annotator, self._jobs, self.show_note, self.numbers.cells_read
+            self.export,
+            self.annotator,
+            self._jobs,
+            self.show_note,
+            self.show_result,
+            self.numbers.cells_read,
         )
         self._class_desk = ClassDesk(
             self.classes, self.annotator, self._try, self.show_note, self._show_classes
@@ -180,10 +186,7 @@ class AnnotatorDock(Face):
         for message in self._messages():
             self._show_message(message)
         for job in self._jobs.finished():
-            if job.cancelled:
-                self.show_note(f"Cancelled: {job.what}")
-            else:
-                self._try(lambda job=job: job.show(job.future.result()))
+            self._show_outcome(job)
         self.job_bar.show_job(self._jobs.going_on())
         self.guide.tick()
         if self._inserted:
@@ -202,6 +205,15 @@ class AnnotatorDock(Face):
         self._show_mode()
         self._show_step()
         let_notes_go(self.viewer)
+
+    def _show_outcome(self, job: Job) -> None:
+        """Show what came of a job."""
+        if job.lasting:
+            self.show_result("")  # where it failed, too
+        if job.cancelled:
+            self.show_result(f"Cancelled: {job.what}")
+        else:
+            self._try(lambda: job.show(job.future.result()))
 
     def _messages(self) -> list[Message]:
         """Return what the engine says; what goes wrong at every tick is told once."""
@@ -351,6 +363,7 @@ class AnnotatorDock(Face):
         if session is not self._shown_session:
             self._shown_session = session
             self._jobs.forget()  # those of a session that is closed
+            self.show_result("")
         self._show_layers()
         self.slide.show_session(None if session is None else Path(session.path))
         if session is not None and waiting is not None:

@@ -197,6 +197,10 @@ class Face(QWidget):
         """Show a passing remark in napari's status bar."""
         self.viewer.status = sentence
 
+    def show_result(self, sentence: str) -> None:
+        """Show what a job is about, or what came of it, at the bottom of the dock."""
+        self.job_bar.show_result(sentence)
+
     def show_help(self) -> None:
         """Show the keys."""
         box = QMessageBox(QMessageBox.Icon.NoIcon, "XCE Annotator", HELP, parent=self)

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
-
 if TYPE_CHECKING:
     from napari_xce.viewer.binding import Binding
     from napari_xce.widgets.annotator import Annotator
@@ -32,6 +30,8 @@ class FileDesk:
     jobs : Jobs
     note : callable
         Shows a passing remark.
+    tell : callable
+        Shows what a job is about, and what came of it.
     cells_read : callable
         Called when cells of another program stand in the place of those found here.
     """
@@ -42,11 +42,13 @@ class FileDesk:
         annotator: Annotator,
         jobs: Jobs,
         note: Callable[[str], None],
+        tell: Callable[[str], None],
         cells_read: Callable[[], None],
     ) -> None:
         self._annotator = annotator
         self._jobs = jobs
         self._note = note
+        self._tell = tell
         self._cells_read = cells_read
         box.exported.connect(self.export)
         box.imported.connect(self.import_points)
@@ -56,14 +58,15 @@ class FileDesk:
         """Write the slide in use to a file."""
         binding = self._binding()
         if binding is not None:
+            name, folder = Path(path).name, Path(path).parent
             work = partial(binding.session.export, path, slide=binding.slide_id)
             self._jobs.start(
-                f"exporting {Path(path).name}",
+                f"exporting {name}",
                 work,
-                lambda _: show_info(f"Exported to {path}"),
+                lambda _: self._tell(f"Exported {name} to {folder}"),
                 lasting=True,
             )
-            self._note(f"Exporting to {path}…")
+            self._tell(f"Exporting {name}…")
 
     def import_points(self, path: str) -> None:
         """Read points in, to learn from."""
@@ -90,10 +93,10 @@ class FileDesk:
         name = Path(path).name
 
         def show(count: int) -> None:
-            show_info(words.format(count, name))
+            self._tell(words.format(count, name))
             then()
 
-        self._note(f"Reading {path}…")
+        self._tell(f"Reading {name}…")
         self._jobs.start(f"reading {name}", work, show, lasting=True)
 
     def _show_cells(self, binding: Binding) -> None:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
-
 from napari_xce.annotations.journal import counted
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ class NumbersDesk:
         Does something; shows the sentence of an XceError and returns None.
     note : callable
         Shows a passing remark.
+    tell : callable
+        Shows what a job is about, and what came of it.
     tissue_found : callable
         Called when the densities of the slide in use can be told.
     """
@@ -44,6 +44,7 @@ class NumbersDesk:
         jobs: Jobs,
         attempt: Callable[[Callable[[], Any]], Any],
         note: Callable[[str], None],
+        tell: Callable[[str], None],
         tissue_found: Callable[[Any], None],
     ) -> None:
         self.box = box
@@ -51,6 +52,7 @@ class NumbersDesk:
         self._jobs = jobs
         self._try = attempt
         self._note = note
+        self._tell = tell
         self._tissue_found = tissue_found
         box.measure.connect(self.measure)
         box.draw.connect(lambda mode: self._with(lambda b: b.draw_area(mode)))
@@ -122,10 +124,11 @@ class NumbersDesk:
         name = Path(path).name
 
         def show(names: list[str]) -> None:
-            show_info(f"{counted(len(names), 'area')} read from {name}; Ctrl+Z takes them back")
+            self._tell(f"{counted(len(names), 'area')} read from {name}; Ctrl+Z takes them back")
             if self._binding is binding:
                 binding.show_areas()
 
+        self._tell(f"Reading {name}…")
         work = partial(binding.session.import_areas, path, binding.slide_id)
         self._jobs.start(f"reading {name}", work, show, lasting=True)
 
@@ -134,14 +137,15 @@ class NumbersDesk:
         binding = self._binding
         if binding is None:
             return
-        session, slide_id = binding.session, binding.slide_id
-
-        def job() -> str:
-            getattr(session, what)(path, slide=slide_id)
-            return f"Written: {path}"
-
-        self._note(f"Writing {path}…")
-        self._jobs.start(f"writing {Path(path).name}", job, show_info)
+        name, folder = Path(path).name, Path(path).parent
+        work = partial(getattr(binding.session, what), path, slide=binding.slide_id)
+        self._tell(f"Writing {name}…")
+        self._jobs.start(
+            f"writing {name}",
+            work,
+            lambda _: self._tell(f"Written {name} to {folder}"),
+            lasting=True,
+        )
 
     def _change(self, change: Callable[[Binding], Any]) -> None:
         """Change areas, and show them; where they are others than before, they are measured."""

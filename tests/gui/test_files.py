@@ -57,6 +57,12 @@ def _told(words: str) -> int:
     return sum(words in record.message for record in notification_manager.records)
 
 
+def _result(window: Any) -> str:
+    """Return what the dock says came of the last job."""
+    bar = window.dock.job_bar
+    return str(bar.result.text()) if bar.result.isVisible() else ""
+
+
 def _wait(window: Any, done: Callable[[], bool]) -> None:
     window.qtbot.waitUntil(done, timeout=30_000)
 
@@ -66,11 +72,17 @@ def test_points_come_in_and_cells_go_out(window: Any, noise: Slide, table: str) 
     window.dock.export.imported.emit(table)
     _wait(window, lambda: len(window.layer("xce: clicks").data) == 2)
     assert "tumour" in [c.name for c in window.session.classes]
-    _wait(window, lambda: _told("2 annotations read from in.csv") == 1)
+    said = "2 annotations read from in.csv; Ctrl+Z takes them back"
+    _wait(window, lambda: _result(window) == said)
     window.engine.find(window.binding.slide_id, [[150, 160]])
     out = Path(table).with_name("out.geojson")
     window.dock.export.exported.emit(str(out))
-    _wait(window, out.exists)
+    _wait(window, lambda: _result(window) == f"Exported out.geojson to {out.parent}")
+    assert out.exists()
+    assert not notification_manager.records
+    window.dock.job_bar.close_result.click()
+    window.settle()
+    assert not window.dock.job_bar.isVisible()
 
 
 @pytest.mark.parametrize("kind", [".geojson", ".json", ".csv"])
@@ -98,7 +110,7 @@ def test_cells_of_each_kind_of_file_come_in(
     exchange.write(path, detections=cells, classes=[*classes, tumour], shape=(600, 800))
     window.show(noise)
     window.dock.export.cells_imported.emit(str(path))
-    _wait(window, lambda: _told("2 cells read from") == 1)
+    _wait(window, lambda: "2 cells read from" in _result(window))
     assert len(window.session.annotations()) == 0
     assert window.session.measure().counts == {"cell": 1, "tumour": 1}
     _wait(window, lambda: len(window.layer("xce: cells").data) == 2)
@@ -147,13 +159,13 @@ def test_window_goes_on_while_points_are_read(
     window.show(noise)
     window.dock.export.imported.emit(table)
     bar = window.dock.job_bar
-    _wait(window, bar.isVisible)
+    _wait(window, bar.cancel.isVisible)
     assert bar.words.full_text() == "Reading in.csv"
     window.click((300, 300))  # the window is not blocked: a click is taken, and is on the disk
     assert len(window.session.annotations()) == 1
     let_go()
     _wait(window, lambda: len(window.session.annotations()) == 3)
-    _wait(window, lambda: not bar.isVisible())
+    _wait(window, lambda: not bar.bar.isVisible())
     window.press(Qt.Key.Key_Z, CONTROL)
     assert len(window.session.annotations()) == 1
     assert [c.name for c in window.session.classes] == ["background", "cell"]
@@ -165,12 +177,12 @@ def test_cancelled_import_leaves_the_session_as_it_was(
     window.show(noise)
     revision = window.session.store.revision
     window.dock.export.imported.emit(table)
-    _wait(window, window.dock.job_bar.isVisible)
+    _wait(window, window.dock.job_bar.cancel.isVisible)
     window.dock.job_bar.cancel.click()
     let_go()
-    _wait(window, lambda: "Cancelled: reading in.csv" in str(window.viewer.status))
+    _wait(window, lambda: _result(window) == "Cancelled: reading in.csv")
     assert window.session.store.revision == revision
-    assert not window.dock.job_bar.isVisible()
+    assert not window.dock.job_bar.bar.isVisible()
     assert not notification_manager.records
 
 
@@ -192,7 +204,7 @@ def test_import_that_was_over_before_cancel_is_shown(
     _wait(window, done.is_set)
     window.dock._jobs.cancel()
     go_on.set()
-    _wait(window, lambda: _told("2 annotations read from in.csv") == 1)
+    _wait(window, lambda: "2 annotations read from in.csv" in _result(window))
     assert len(window.session.annotations()) == 2
 
 
@@ -203,6 +215,7 @@ def test_bad_file_is_told_once_in_one_sentence(window: Any, noise: Slide, tmp_pa
     _wait(window, lambda: _told("bad.geojson was not read: it is not valid JSON") == 1)
     window.settle()
     assert len(notification_manager.records) == 1
+    assert _result(window) == ""  # it is not being read any more
     assert len(window.session.annotations()) == 0
 
 
@@ -222,7 +235,7 @@ def test_import_into_a_session_that_was_left_is_forgotten(
     Session.create(tmp_path / "other.xce").close()
     window.show(noise)
     window.dock.export.imported.emit(table)
-    _wait(window, window.dock.job_bar.isVisible)
+    _wait(window, window.dock.job_bar.cancel.isVisible)
     window.dock.open_session(tmp_path / "other.xce")
     let_go()
     window.dock._jobs._pool.submit(int).result(timeout=60)  # the one before it has ended
@@ -246,12 +259,12 @@ def test_long_export_shows_a_bar_and_can_be_cancelled(
     monkeypatch.setattr(window.session, "export", slow)
     window.dock.files.export(str(path))
     bar = window.dock.job_bar
-    window.qtbot.waitUntil(lambda: bar.isVisible(), timeout=20_000)
+    window.qtbot.waitUntil(lambda: bar.cancel.isVisible(), timeout=20_000)
     assert "Exporting" in bar.words.full_text()
     bar.cancel.click()
     let_go.set()
-    window.qtbot.waitUntil(lambda: "Cancelled" in str(window.viewer.status), timeout=20_000)
-    assert not bar.isVisible()
+    _wait(window, lambda: _result(window) == "Cancelled: exporting cells.csv")
+    assert not bar.bar.isVisible()
     assert path.read_text(encoding="utf-8") == "as it was"
 
 

@@ -54,7 +54,6 @@ class Hooks:
     class_chosen: Callable[[str], None]
     suggest: Callable[[], None]
     areas_changed: Callable[[], None]
-    help: Callable[[], None]
     answer: Callable[[str], bool]  # a key pressed: whether it was about a suggested place
 
 
@@ -335,11 +334,15 @@ class Binding:
         self.overlays.tick_cells(self.box, self.clicks.said(), time.monotonic())
 
     def _follow_classes(self) -> None:
-        """Go on with the current class under its new name; with another where it is gone."""
+        """Go on with the current class under its new name; with another while it is gone."""
         names = {found.id: found.name for found in self.session.classes}
-        if names.get(self._current_id) != self.current:
+        meant = self._current_id
+        stays = self.current if self.current in names.values() else self._first_class()
+        name = names.get(meant, stays)
+        if name != self.current:
             self.clicks.layer.selected_data = set()  # or they would get the class, too
-            self.set_class(names.get(self._current_id) or self._first_class())
+            self.set_class(name)
+            self._current_id = meant  # which may come back
 
     def _follow_view(self) -> None:
         if not self._view.take():

@@ -28,7 +28,6 @@ def key_actions(binding: Binding) -> dict[str, Action]:
         keys.UNDO: binding.undo,
         keys.REDO: binding.redo,
         keys.REDO_TOO: binding.redo,
-        keys.HELP: binding.hooks.help,
     }
     for digit in keys.DIGITS:
         actions[digit] = _digit(binding, digit, lambda name: _choose_or_relabel(binding, name))

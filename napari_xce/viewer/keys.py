@@ -16,7 +16,6 @@ LASSO, RECTANGLE = "L", "R"
 STEP, STEP_BACK, LEAVE = "Space", "B", "Escape"
 SUGGEST, NOTHING = "N", "E"
 UNDO, REDO, REDO_TOO = "Control-Z", "Control-Shift-Z", "Control-Y"
-HELP = "Slash"  # what "?" arrives as
 OF_THE_VIEWER = (UNDO, REDO)  # also while a layer is selected that is not ours
 OF_SHAPES = (LASSO, RECTANGLE, LEAVE)  # which napari needs where shapes are drawn
 DIGITS = tuple("0123456789")

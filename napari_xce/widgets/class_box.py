@@ -48,7 +48,7 @@ class ClassBox(Section):
         self.rows.addWidget(self.table)
         self.empty = small_text("The kinds of cells to find are named here, once a slide is open.")
         self.rows.addWidget(self.empty)
-        self.add = button("Add &class", "Add a class of cells", self.added.emit)
+        self.add = button("A&dd class", "Add a class of cells", self.added.emit)
         self.recolor = button("Colour…", "Change the colour of the class", self._pick_color)
         self.merge = menu_button(
             "Merge…", "Make the class part of another one (Ctrl+Z parts them again)", QMenu(self)

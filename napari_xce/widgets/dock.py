@@ -104,6 +104,9 @@ class AnnotatorDock(Face):
         self._typed.timeout.connect(lambda: focus_canvas(self.viewer))
         self._switch = QShortcut(QKeySequence("F6"), self)
         self._switch.activated.connect(self._switch_focus)
+        # not bound on the layers: napari takes "?" for a key it does not know, like "+" or "é"
+        self._ask = QShortcut(QKeySequence("?"), self)
+        self._ask.activated.connect(self.show_help)
         self.is_open = False
         annotator, jobs, reading = self.annotator, self._jobs, self.guide.jobs
         counter = self._counter

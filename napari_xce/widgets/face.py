@@ -25,6 +25,7 @@ from napari_xce.engine import (
     SuggestionsReady,
 )
 from napari_xce.viewer.binding import Hooks
+from napari_xce.viewer.compat import focus_canvas
 from napari_xce.viewer.slide_layer import slide_layers
 from napari_xce.widgets.annotator import Annotator
 from napari_xce.widgets.class_box import ClassBox
@@ -34,7 +35,7 @@ from napari_xce.widgets.counts_box import CountsBox
 from napari_xce.widgets.export_box import ExportBox
 from napari_xce.widgets.help import HELP, next_step
 from napari_xce.widgets.job_bar import JobBar
-from napari_xce.widgets.keyboard import FOCUS, WheelScrolls, tab_stops
+from napari_xce.widgets.keyboard import FOCUS, FocusReturns, WheelScrolls, tab_stops
 from napari_xce.widgets.learn_box import LearnBox
 from napari_xce.widgets.measures_box import MeasuresBox
 from napari_xce.widgets.once import Once
@@ -80,7 +81,6 @@ class Face(QWidget):
             class_chosen=self._show_classes,
             suggest=on_suggest,
             areas_changed=lambda: self.measures.measure.emit(),
-            help=self.show_help,
             answer=on_answer,
         )
         self.annotator = Annotator(viewer, hooks)
@@ -126,8 +126,12 @@ class Face(QWidget):
         outside.addWidget(folds, 1)
         outside.addWidget(self.job_bar)
         self.setMinimumWidth(336)  # with the scroll bar that open sections bring
-        for before, after in pairwise(tab_stops([*self._pinned(), *self._folds(), self.job_bar])):
+        stops = tab_stops([*self._pinned(), *self._folds(), self.job_bar])
+        for before, after in pairwise(stops):
             QWidget.setTabOrder(before, after)
+        self._returns = FocusReturns(self, lambda: focus_canvas(self.viewer))
+        for stop in stops:
+            stop.installEventFilter(self._returns)
         self._wheel = WheelScrolls(self)
         for fold in self._folds():
             for stop in tab_stops([fold]):

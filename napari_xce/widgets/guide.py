@@ -128,6 +128,8 @@ class Guide:
         if annotator.engine is None or binding is None:
             self._face.show_note("Choose a slide first")
             return
+        if binding.corrections.mode:
+            binding.corrections.leave()  # or its keys would go on to mean what they meant there
         if not self.tour.next():
             self._asked = True
             self._face.suggest.show_reason("Looking for the places where a click helps most…")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_xce.annotations import BACKGROUND
+
 if TYPE_CHECKING:
     from napari_xce.widgets.annotator import Annotator
 
@@ -43,6 +45,9 @@ def next_step(annotator: Annotator, clicks: int, learnt: bool) -> str:
     binding = annotator.binding
     if binding is None:
         return "Start here: open a slide, or choose an image below."
+    if clicks < ENOUGH_CLICKS and binding.current == BACKGROUND:
+        alone = all(found.id == 0 for found in binding.session.classes)
+        return f"1. {'Add' if alone else 'Choose'} a class of cells to find."
     if clicks < ENOUGH_CLICKS:
         more = "Zoom in and click a few cells" if clicks == 0 else "Click a few more cells"
         return f"1. {more} of the class “{binding.current}”."

@@ -4,7 +4,7 @@ wheel: it scrolls the dock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -36,6 +36,31 @@ def tab_stops(groups: Iterable[QWidget]) -> list[QWidget]:
         and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
         and widget.window() is group.window()  # not the list that a combo box pops up
     ]
+
+
+class FocusReturns(QObject):
+    """A control that goes away while it has the keyboard gives it to the canvas.
+
+    Qt gives it to whatever comes next, where the next press of Space would do something unasked.
+
+    Parameters
+    ----------
+    parent : QObject
+    give : callable
+        Gives the keyboard to the canvas.
+    """
+
+    def __init__(self, parent: QObject, give: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._give = give
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Give the keyboard away before Qt does."""
+        assert isinstance(watched, QWidget)
+        assert event is not None
+        if event.type() == QEvent.Type.Hide and not event.spontaneous() and watched.hasFocus():
+            self._give()
+        return False
 
 
 class WheelScrolls(QObject):

@@ -22,7 +22,7 @@ class SuggestBox(Fold):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Where next", parent=parent)
         self.next = button(
-            "&Suggest next (N)", "Fly to where a click helps the model most", self.suggest.emit
+            "Suggest &next (N)", "Fly to where a click helps the model most", self.suggest.emit
         )
         self.whole = QCheckBox("whole slide")
         self.whole.setToolTip("Suggest places anywhere on the slide, not first those in view")

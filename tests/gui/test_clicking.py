@@ -205,12 +205,30 @@ def test_n_flies_to_the_suggestion_and_says_why(ready: Any) -> None:
     assert "xce: look here" not in ready.viewer.layers
 
 
-def test_question_mark_shows_the_keys(ready: Any) -> None:
-    ready.press(Qt.Key.Key_Question, SHIFT)
-    boxes = ready.dock.findChildren(QMessageBox)
-    assert len(boxes) == 1
-    assert "Ctrl+Z" in boxes[0].text()
-    boxes[0].close()
+@pytest.mark.parametrize("key", ["+", "#", "("])
+def test_key_that_means_nothing_does_nothing(ready: Any, key: str) -> None:
+    """Some of them are what the digit keys give without Shift on a French keyboard."""
+    ready.press(key)
+    assert not ready.dock.findChildren(QMessageBox)
+
+
+def test_suggestion_asked_for_while_drawing_is_answered_by_its_keys(ready: Any) -> None:
+    ready.press(Qt.Key.Key_L)
+    ready.press(Qt.Key.Key_N)
+    assert ready.binding.corrections.mode == ""
+    place = Suggestion((100.0, 100.0), "It looks like nothing you clicked", 0.5)
+    ready.engine.say(SuggestionsReady(ready.binding.slide_id, (place,)))
+    ready.settle()
+    ready.press(Qt.Key.Key_1)
+    assert ready.session.annotations().points.tolist() == [[100.0, 100.0]]
+
+
+def test_class_that_is_brought_back_is_clicked_again(ready: Any) -> None:
+    ready.press(Qt.Key.Key_Z, CTRL)  # nothing else was said than that there is a class
+    assert ready.binding.current == "background"
+    assert "Add a class" in ready.dock.hint.text()
+    ready.press(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert ready.binding.current == "cell"
 
 
 def test_region_drawn_with_the_mouse_is_gone_through_and_reviewed(ready: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._app_model import get_app_model
 from numpy.typing import NDArray
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -88,6 +89,27 @@ def test_learning_is_started_by_keyboard_alone(ready: Any) -> None:
     QTest.keyClick(ready.canvas, Qt.Key.Key_F6)
     QTest.keyClick(_focused(ready), Qt.Key.Key_Space)
     assert ready.engine.told[-1] == ("resume",)
+
+
+def test_control_that_goes_away_gives_the_keyboard_to_the_canvas(ready: Any) -> None:
+    bar = ready.dock.job_bar
+    ready.dock.show_result("Exported cells.csv")
+    bar.close_result.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(_focused(ready), Qt.Key.Key_Space)
+    assert not bar.isVisible()
+    assert _focused(ready) is ready.canvas
+
+
+def test_keys_of_the_dock_are_not_napari_s_own(ready: Any) -> None:
+    """A key that two actions have does nothing but warn of that."""
+    taken = [str(known.keybinding) for known in get_app_model().keybindings]
+    menus = [found.text() for found in ready.viewer.window._qt_window.menuBar().actions()]
+    taken += [f"Alt+{words[words.index('&') + 1]}" for words in menus]
+    own = [found.shortcut().toString() for found in ready.dock.findChildren(QAbstractButton)]
+    own = [key for key in own if key]
+    assert len(own) > 5
+    assert len(own) == len(set(own))
+    assert not set(own) & set(taken)
 
 
 def test_tab_goes_from_top_to_bottom_and_misses_nothing(ready: Any) -> None:
@@ -176,6 +198,14 @@ def test_every_control_says_what_it_is_for(ready: Any) -> None:
         and not (widget.toolTip() or widget.parentWidget().toolTip())
     ]
     assert not silent
+
+
+def test_question_mark_shows_the_keys(ready: Any) -> None:
+    QTest.keyClick(ready.canvas, "?")
+    boxes = ready.dock.findChildren(QMessageBox)
+    assert len(boxes) == 1
+    assert "Ctrl+Z" in boxes[0].text()
+    boxes[0].close()
 
 
 def test_button_shows_the_keys(ready: Any) -> None:

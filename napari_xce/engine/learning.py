@@ -129,6 +129,10 @@ class Learning:
         self._failures.on_tile(unseen[0], lambda: live.observe(unseen[0]))
         return True
 
+    def survey(self) -> bool:
+        """Look at one of a few tiles from all over the slides, where nobody may click."""
+        return not self.paused and self._session.survey_some()
+
     def warm_up(self) -> bool:
         """Load what the first training step would wait for, while there is nothing to do."""
         if not self._warm:

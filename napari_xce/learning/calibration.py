@@ -72,6 +72,7 @@ class Calibrated:
             self.fit,
             self.emphasis,
             self.unknown_weight,
+            standard=rows.standard,
         )
 
 
@@ -190,7 +191,7 @@ class _Trial:
 
         def fitted(rows: Rows, start: ClickModel | None, like: ClickModel | None) -> ClickModel:
             of = (rows.vectors, rows.labels, rows.weights)
-            return fit_clicks(*of, n_classes, ridge, start, *settings, like)
+            return fit_clicks(*of, n_classes, ridge, start, *settings, like, rows.standard)
 
         fit = fitted(rows, start, None)
         clicks = np.flatnonzero(rows.labels > OTHER)

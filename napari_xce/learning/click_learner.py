@@ -35,6 +35,27 @@ FEW_CLICKS = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Standard:
+    """What vectors are measured against: mean and spread of each number.
+
+    Attributes
+    ----------
+    mean, spread : ndarray, float64, shape (D,)
+        No spread is so small that noise would rule.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> Standard:
+        """Take it from vectors, shape (N, D)."""
+        x = np.asarray(vectors, np.float64)
+        spread = x.std(0)
+        return cls(x.mean(0), np.maximum(spread, 0.1 * spread.mean() + 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
 class ClickModel:
     """A linear classifier of cell vectors.
 
@@ -94,6 +115,7 @@ def fit_clicks(
     emphasis: NDArray[np.float64] | None = None,
     unknown_weight: float = 1.0,
     like: ClickModel | None = None,
+    standard: Standard | None = None,
 ) -> ClickModel:
     """Fit the classifier to clicks, rejections and unannotated cells.
 
@@ -119,6 +141,8 @@ def fit_clicks(
     like : ClickModel, optional
         A fit of nearly the same rows, instead of ``start``: what it is sure of is dropped, in one
         round. A fit without a few clicks costs a third so.
+    standard : Standard, optional
+        Of the cells that the fit is to tell apart in the end; by default of these vectors.
 
     Returns
     -------
@@ -133,7 +157,8 @@ def fit_clicks(
     """
     labels = np.asarray(labels)
     x = np.asarray(vectors, np.float64)
-    mean, scale = _standardise(x)
+    standard = standard or Standard.of(x)
+    mean, scale = standard.mean, standard.spread
     if emphasis is not None:
         scale = scale / emphasis
     x = (x - mean) / scale
@@ -159,12 +184,6 @@ def _kept(
     """Tell which rows exclusive cross-entropy keeps: all but the unannotated it is sure of."""
     other = softmax(x @ theta[:, :-1].T + theta[:, -1], axis=1)[:, OTHER]
     return (labels != UNANNOTATED) | (1.0 - other <= TAU)
-
-
-def _standardise(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and spread of each column, with no spread so small that noise would rule."""
-    spread = x.std(0)
-    return x.mean(0), np.maximum(spread, 0.1 * spread.mean() + 1e-9)
 
 
 def _group_shares(

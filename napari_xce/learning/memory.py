@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from napari_xce.annotations.records import MASK, POINT, REJECTION, Annotations
 from napari_xce.budget import bytes_for
-from napari_xce.learning.click_learner import OTHER, UNANNOTATED
+from napari_xce.learning.click_learner import OTHER, UNANNOTATED, Standard
 from napari_xce.learning.heads import CELL_SIZE
 
 Points = NDArray[np.float64]
@@ -97,23 +97,33 @@ class Rows:
     weights : ndarray, float64, shape (N,)
         How much the row counts among those of its label: ``objects``, and for what is unannotated
         also how many clicks there are in its tile.
+    standard : Standard or None
+        What the vectors are measured against; None for themselves.
     """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     objects: NDArray[np.float64]
     weights: NDArray[np.float64]
+    standard: Standard | None = None
 
     def taken(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
         """Return some of the rows."""
-        return Rows(self.vectors[rows], self.labels[rows], self.objects[rows], self.weights[rows])
+        return Rows(
+            self.vectors[rows],
+            self.labels[rows],
+            self.objects[rows],
+            self.weights[rows],
+            self.standard,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
     """Rows for both kinds of classes, and which class is of which kind (indices from 0).
 
-    ``places`` is the number of tiles in which there are clicks.
+    ``places`` is the number of tiles in which there are clicks; ``standard``, of KIND_SIZE numbers,
+    is that of cells from everywhere, for ``objects``.
     """
 
     proposed: list[int]
@@ -121,6 +131,7 @@ class TrainingRows:
     objects: Rows
     ground: Rows
     places: int
+    standard: Standard | None = None
 
 
 class Memory:

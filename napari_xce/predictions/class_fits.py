@@ -149,5 +149,5 @@ def _by_kind(rows: TrainingRows) -> list[tuple[Kind, Rows, list[int]]]:
     """Return the rows of each kind of classes, with the part of the vectors it is learnt on."""
     objects = rows.objects
     vectors = objects.vectors[:, :KIND_SIZE]
-    kinds = Rows(vectors, objects.labels, objects.objects, objects.weights)
+    kinds = replace(objects, vectors=vectors, standard=rows.standard)
     return [("proposed", kinds, rows.proposed), ("dense", rows.ground, rows.dense)]

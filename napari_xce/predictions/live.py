@@ -162,6 +162,10 @@ class LiveModel:
         if self._said is not None:
             self._looking.see_clicks(self.model, key, self._said)
 
+    def survey(self, key: TileKey) -> None:
+        """Look at a tile only for how cells vary, whatever is clicked where."""
+        self._looking.sample(self.model, key)
+
     def learn(self) -> bool:
         """Fit the classes to everything observed, and calibrate them; the heads begin anew.
 
@@ -189,7 +193,7 @@ class LiveModel:
         """
         if self._said is None:
             return False
-        rows = self.memory.training_rows(self._said, self.model.classes, self._rng)
+        rows = self._looking.training_rows(self._said, self.model.classes, self._rng)
         if not (rows.proposed or rows.dense or self._fits):
             return False
         self.model.reset_heads()
@@ -268,7 +272,7 @@ class LiveModel:
         for id in self._looking.slides:
             on_slide = np.flatnonzero(said.slides == id)
             held_out[on_slide[sorted(held_out_clicks(said.of_slide(id)))]] = True
-        rows = self.memory.training_rows(said.where(~held_out), self.model.classes, self._rng)
+        rows = self._looking.training_rows(said.where(~held_out), self.model.classes, self._rng)
         # the model itself: promoted before, so blind already, or too few clicks to tell
         return self._fits.fitted_to(self.model, rows)
 

@@ -7,12 +7,15 @@ time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xce.annotations.records import REGION, Annotations
+from napari_xce.learning.click_learner import Standard
 from napari_xce.learning.heads import REFERENCE_DIAMETER
-from napari_xce.learning.memory import RING_RADIUS, Click, Memory, TileKey
+from napari_xce.learning.memory import RING_RADIUS, Click, Memory, TileKey, TrainingRows
 from napari_xce.learning.model import CellModel
 from napari_xce.predictions.crops import SPOTS
 from napari_xce.predictions.pool import CellPool
@@ -20,6 +23,8 @@ from napari_xce.predictions.predictor import Predictor, SlideAtWork
 
 #: Tiles of a reviewed region that are looked at; their negatives are plenty.
 MOST_REGION_TILES = 32
+#: Cells that tell how cells vary; of fewer, those around the clicks tell more.
+LEAST_CELLS = 50
 #: Places looked at around each click.
 RING_POINTS = 8
 
@@ -90,6 +95,24 @@ class Looking:
             seen = self._predictor.observe(model, self.slides[key[0]], key[1])
             self.memory.observe(key, seen)
             self.pool.take(key, seen)
+
+    def sample(self, model: CellModel, key: TileKey) -> None:
+        """Look at a tile and keep a few cells of it, unless some are kept."""
+        if key not in self.pool:
+            self.pool.take(key, self._predictor.observe(model, self.slides[key[0]], key[1]))
+
+    def training_rows(
+        self, said: Annotations, classes: list[str], rng: np.random.Generator
+    ) -> TrainingRows:
+        """Put together what the click learner learns from, as ``Memory.training_rows``.
+
+        The cells are measured against those of all tiles looked at, of every slide: what varies
+        little where the clicks are may vary much where they are to be told apart.
+        """
+        rows = self.memory.training_rows(said, classes, rng)
+        everywhere = self.pool.everywhere()
+        enough = len(everywhere) >= LEAST_CELLS
+        return replace(rows, standard=Standard.of(everywhere) if enough else None)
 
     def see_clicks(self, model: CellModel, key: TileKey, said: Annotations) -> None:
         """Look at what was said in a tile and is not remembered."""

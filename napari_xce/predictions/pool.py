@@ -22,6 +22,8 @@ CELLS, GROUND = 24, 12
 MOST_TILES = bytes_for("pool") // ((CELLS + GROUND) * (4 * CELL_SIZE + 20))
 #: Cells of one slide that are asked about at once: from the tiles seen lately, and from the others.
 MOST_CELLS = 20_000
+#: Tiles whose cells tell how cells vary; of more, some.
+SAMPLED_TILES = 256
 #: A proposal that is less likely a nucleus is not asked about.
 LEAST_OBJECT = 0.5
 
@@ -73,6 +75,17 @@ class CellPool:
         step = max(-(-sum(len(c.points) for c in others) // MOST_CELLS), 1)
         parts += [Pooled(c.points[::step], c.vectors[::step], c.objects[::step]) for c in others]
         return _join(parts, KIND_SIZE)
+
+    def everywhere(self) -> NDArray[np.float32]:
+        """Return cells of all slides, alike of each: float32, shape (N, KIND_SIZE)."""
+        slides: dict[str, list[Pooled]] = {}
+        for (slide, _), (cells, _) in self._tiles.items():
+            slides.setdefault(slide, []).append(cells)
+        parts = [np.empty((0, KIND_SIZE), np.float32)]
+        for tiles in slides.values():
+            step = max(len(tiles) * len(slides) // SAMPLED_TILES, 1)
+            parts += [cells.vectors for cells in tiles[::step]]
+        return np.concatenate(parts)
 
     def ground(self, slide: str) -> Pooled:
         """Return random places of a slide, CELL_SIZE numbers each."""

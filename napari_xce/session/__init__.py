@@ -8,7 +8,7 @@ files (in and out), its numbers (counts, densities, indices) and its report.
 """
 
 from napari_xce.session.advice import MATCH_RADIUS
-from napari_xce.session.model import FitReport
+from napari_xce.session.learning import FitReport
 from napari_xce.session.session import Session
 from napari_xce.session.slides import WORKING_DIAMETER, WORKING_MPP
 

@@ -1,4 +1,4 @@
-"""The model of a session: made at first need, kept in line with the classes, taught, saved.
+"""The model of a session: made at first need, kept in line with the classes, saved.
 
 One model serves scripts and the engine's thread; whoever uses it holds the session's lock, and
 lets go of it after each short piece of work.
@@ -10,14 +10,13 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from napari_xce.annotations import Store
-from napari_xce.errors import ModelError, SessionError, SlideError, XceWarning
+from napari_xce.errors import ModelError, SessionError, XceWarning
 from napari_xce.learning.calibration import DEFAULT
 from napari_xce.learning.model import Head
 from napari_xce.predictions.cell_cache import follow_classes
@@ -28,37 +27,8 @@ from napari_xce.session.slides import WORKING_MPP, SessionSlides
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """What ``Session.fit`` did.
-
-    Attributes
-    ----------
-    seconds, seconds_to_first_answer : float
-        In all, and until the first fit on the clicks.
-    steps : int
-        Fine-tuning steps.
-    loss : float
-        Mean of the last steps; NaN without any.
-    revision : int
-        Of the model that answers now.
-    promoted : int
-        How often a fine-tuned copy took over.
-    words : str
-        What came of the last comparison.
-    """
-
-    seconds: float
-    seconds_to_first_answer: float
-    steps: int
-    loss: float
-    revision: int
-    promoted: int
-    words: str
-
-
 class SessionModel(SessionSlides):
-    """The part of a session that learns."""
+    """The part of a session that holds its model."""
 
     def __init__(self, path: Path, store: Store) -> None:
         super().__init__(path, store)
@@ -216,104 +186,6 @@ class SessionModel(SessionSlides):
             self.follow_classes()
             if not self.live.has_learnt:
                 raise SessionError("The model has learnt nothing yet: annotate, then call fit().")
-
-    # ---- learning
-
-    def take_up_annotations(self) -> None:
-        """Hand what stands to the model. The engine calls it when something was said."""
-        with self.lock:
-            self.follow_classes()
-            self.live.set_said(self.store.annotations(), self.class_names)
-
-    def fit(self, seconds: float = 10.0) -> FitReport:
-        """Learn from everything said so far, with the engine's own learner; blocks.
-
-        Parameters
-        ----------
-        seconds : float
-            How long at most (the piece of work at hand is finished). The first answer, from the
-            clicks alone, is given in any case; the rest of the time goes to fine-tuning.
-
-        Raises
-        ------
-        SessionError
-            Nothing is annotated yet, or none of the slides annotated is open.
-
-        Notes
-        -----
-        Clicks on slides that are not open, or where a slide cannot be read, are left out with a
-        warning. An engine may go on meanwhile: they take turns with the same model.
-        """
-        started = time.perf_counter()
-        self._learn_clicks()
-        answered = time.perf_counter() - started
-        losses: list[float] = []
-        promoted, words = 0, "not compared yet"
-        while time.perf_counter() - started < seconds:
-            with self.lock:
-                loss = self.live.train_step()
-                if loss is None:
-                    break
-                losses.append(loss)
-                if self.live.trial_is_due:
-                    trial = self.live.try_promotion()
-                    promoted, words = promoted + trial.promoted, trial.words
-        recent = [x for x in losses[-20:] if np.isfinite(x)]
-        return FitReport(
-            seconds=time.perf_counter() - started,
-            seconds_to_first_answer=answered,
-            steps=len(losses),
-            loss=float(np.mean(recent)) if recent else float("nan"),
-            revision=self.model_revision,
-            promoted=promoted,
-            words=words,
-        )
-
-    def _learn_clicks(self) -> None:
-        """Look at what was annotated and fit the classes to it."""
-        said = self.store.annotations()
-        for id, record in self.store.slides().items():
-            if not np.any(said.slides == id):
-                continue
-            if id in self.slides:
-                self._warn_of_unknown_size(id, 4)
-            else:
-                words = f"The clicks on {record.name} are left out: the slide is not open."
-                warnings.warn(words, XceWarning, stacklevel=3)
-        with self.lock:
-            self.take_up_annotations()
-            if not self.live.is_current:
-                for key in self.live.unseen_tiles():
-                    try:
-                        self.live.observe(key)
-                    except SlideError as error:
-                        words = f"Some clicks are left out: {error}"
-                        warnings.warn(words, XceWarning, stacklevel=3)
-                self.live.learn()
-            if not self.live.has_learnt:
-                raise SessionError("There is nothing to learn from: annotate a cell or two first.")
-
-    # ---- promotions
-
-    @property
-    def can_undo_promotion(self) -> bool:
-        """Whether a fine-tuned model has taken over, and the one before it is still kept."""
-        return self._live is not None and self._live.former is not None
-
-    def undo_promotion(self) -> None:
-        """Take back the last promotion: go on with the model before the fine-tuned one.
-
-        The clicks since then are learnt anew by the next ``fit``, or by the engine. There is no
-        fine-tuning until something more is said.
-
-        Raises
-        ------
-        SessionError
-            No fine-tuned model has taken over, or the last promotion was taken back already.
-        """
-        with self.lock:
-            if not self.live.undo_promotion():
-                raise SessionError("There is no fine-tuned model to take back.")
 
     # ---- files
 

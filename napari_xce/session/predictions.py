@@ -26,14 +26,14 @@ from napari_xce.predictions.instances import (
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.scheduler import tissue_tiles
 from napari_xce.predictions.tiles import Tile
-from napari_xce.session.model import SessionModel
+from napari_xce.session.learning import SessionLearning
 
 Region = tuple[tuple[float, float], tuple[float, float]]
 #: Tiles whose foreground is kept while the mask of a whole slide is made: about 100 MB.
 _FOREGROUNDS = 512
 
 
-class SessionPredictions(SessionModel):
+class SessionPredictions(SessionLearning):
     """The part of a session that predicts."""
 
     def predict(self, slide: str | None = None, region: Region | None = None) -> Detections:

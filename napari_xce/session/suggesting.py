@@ -12,8 +12,9 @@ from napari_xce.annotations.records import MASK, POINT, REGION
 from napari_xce.predictions.detections import Box
 from napari_xce.predictions.predictor import SlideAtWork
 from napari_xce.predictions.tiles import Tile
-from napari_xce.session.predictions import SessionPredictions, as_box
+from napari_xce.session.predictions import SessionPredictions
 from napari_xce.session.slides import WORKING_DIAMETER
+from napari_xce.session.survey import spread, tiles_with_tissue
 from napari_xce.suggestions import Candidates, Suggestion, suggest
 
 #: Tiles looked at in one call for want of cells to suggest.
@@ -22,8 +23,6 @@ _MOST_LOOKS = 4
 _MOST_VIEW_TILES = 24
 #: Where a whole slide is asked about, so many of its tiles should be known.
 _ENOUGH_TILES = 48
-#: Tiles of a slide that are gone through in search of tissue.
-_MOST_SCANNED = 2000
 #: Places of one slide that are remembered as suggested; the oldest are forgotten beyond.
 MOST_REMEMBERED = 1000
 _SETTING = "suggested"
@@ -160,19 +159,15 @@ class SessionSuggestions(SessionPredictions):
 
         Of very many only some are gone through, others at the next call.
         """
-        grid, tissue = self.predictions[id].grid, self.tissue(id)
-        tiles = grid.tiles_in(box if box is not None else as_box(None, self.slides[id].shape))
-        step = -(-len(tiles) // _MOST_SCANNED)
-        begin = len(self._suggested.get(id, ())) % step if tiles else 0
-        return [
-            tile
-            for tile in tiles[begin :: max(step, 1)]
-            if not self.live.has_seen((id, tile)) and tissue.fraction(*grid.core_box(tile)) > 0
-        ]
+        return tiles_with_tissue(
+            self.predictions[id].grid,
+            self.tissue(id),
+            box,
+            begin=len(self._suggested.get(id, ())),
+            wanted=lambda tile: not self.live.has_seen((id, tile)),
+        )
 
     def _look_at_tiles(self, id: str, tiles: list[Tile]) -> None:
         """Look at a few of these tiles, spread evenly over them."""
-        if tiles:
-            picks = np.unique(np.linspace(0, len(tiles) - 1, _MOST_LOOKS).astype(int))
-            for pick in picks.tolist():
-                self.live.observe((id, tiles[pick]))
+        for tile in spread(tiles, _MOST_LOOKS):
+            self.live.observe((id, tile))

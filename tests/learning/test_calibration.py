@@ -16,7 +16,7 @@ from napari_xce.learning.calibration import (
     share_of_none,
     threshold_of,
 )
-from napari_xce.learning.click_learner import UNANNOTATED
+from napari_xce.learning.click_learner import UNANNOTATED, Standard
 from napari_xce.learning.memory import Rows
 
 
@@ -200,3 +200,15 @@ def test_order_of_the_rows_does_not_matter():
     np.testing.assert_allclose(
         one.fit.probabilities(rows.vectors), other.fit.probabilities(rows.vectors), atol=0.01
     )
+
+
+def test_left_out_fits_and_refits_measure_against_the_same_standard():
+    rows = clicks_among_unknowns(2.0, n_clicks=6)
+    without = replace(rows, vectors=rows.vectors * (1, 0, 1, 1))
+    spread = np.array([1.0, 1e6, 1.0, 1.0])  # elsewhere the telling number is noise
+    told = replace(rows, standard=Standard(np.zeros(4), spread))
+    blind = replace(without, standard=Standard(np.zeros(4), np.ones(4)))
+    found, expected = (calibrate(r, 1, [np.ones(4)]) for r in (told, blind))
+    assert found.thresholds == pytest.approx(expected.thresholds, abs=0.01)
+    again = found.refit(told, 1).probabilities(rows.vectors)
+    np.testing.assert_allclose(again, expected.fit.probabilities(without.vectors), atol=0.02)

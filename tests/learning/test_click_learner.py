@@ -9,6 +9,7 @@ from napari_xce.learning import click_learner
 from napari_xce.learning.click_learner import (
     OTHER,
     UNANNOTATED,
+    Standard,
     fit_clicks,
     loss_and_gradient,
     ridge_for,
@@ -214,3 +215,23 @@ def test_penalty_falls_with_many_clicks_only():
     few, many = np.repeat([1, 2, UNANNOTATED], [8, 12, 500]), np.repeat([1, 2, OTHER], [30, 50, 9])
     assert ridge_for(few, 2) == ridge_for(np.array([UNANNOTATED]), 2) == 3.0
     assert ridge_for(many, 2) == pytest.approx(3.0 * 10 / 40)
+
+
+def test_vectors_are_measured_against_themselves_unless_told_otherwise():
+    rng = np.random.default_rng(1)
+    vectors, kind = two_kinds(rng)
+    labels = np.where(kind, 1, UNANNOTATED)
+    by_default = fit(vectors, labels).probabilities(vectors)
+    told = fit(vectors, labels, standard=Standard.of(vectors)).probabilities(vectors)
+    np.testing.assert_array_equal(told, by_default)
+
+
+def test_what_varies_much_elsewhere_tells_less_here():
+    rng = np.random.default_rng(2)
+    vectors, kind = two_kinds(rng, size=2)
+    labels = np.where(kind, 1, UNANNOTATED)
+    elsewhere = rng.normal(size=(500, 2)) * (20.0, 1.0)
+    trusted, _ = fit(vectors, labels, standard=Standard.of(elsewhere)).affine()
+    assert np.abs(trusted[:, 0]).max() < 0.3 * np.abs(trusted[:, 1]).max()
+    alike, _ = fit(vectors, labels).affine()
+    assert np.abs(alike[:, 0]).max() > 0.7 * np.abs(alike[:, 1]).max()

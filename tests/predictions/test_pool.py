@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from napari_xce.learning.heads import CELL_SIZE, KIND_SIZE
 from napari_xce.learning.memory import Observation
@@ -67,3 +68,14 @@ def test_pool_does_not_grow_without_bound(monkeypatch) -> None:
         pool.take(("a", (0, column)), seen(3))
     assert pool.count("a") == 10
     assert ("a", (0, 29)) in pool
+
+
+def test_cells_of_all_slides_stand_for_how_cells_vary(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = CellPool()
+    assert pool.everywhere().shape == (0, KIND_SIZE)
+    for column in range(40):
+        pool.take(("large", (0, column)), seen(24))
+    pool.take(("small", (0, 0)), seen(24, at=7.0))
+    assert pool.everywhere().shape == (41 * 24, KIND_SIZE)
+    monkeypatch.setattr(pool_module, "SAMPLED_TILES", 8)
+    assert 4 <= len(pool.everywhere()) / 24 - 1 <= 8  # the small slide still has its tile

@@ -2,9 +2,9 @@
 
 Order of work: learn from new clicks - answer a request for suggestions - paint what is in view,
 where the last click was first - calibrate thresholds - masks of the view - a whole-slide run - look
-again where the clicks are, after a promotion - look here and there on the slides - paint around the
-view - fine-tune, which also gets a turn when painting has kept it waiting. Nothing is queued: what
-is most urgent is asked anew before each piece, so that work for a view that has gone, or for a
+again where the clicks are, after a promotion - paint around the view - look here and there on the
+slides - fine-tune, which also gets a turn when painting has kept it waiting. Nothing is queued:
+what is most urgent is asked anew before each piece, so that work for a view that has gone, or for a
 model that has been replaced, is never done. Each piece holds the session's lock, so that what it
 relies on (model, grids, classes) does not change under it. A piece that fails says so once and
 rests until something changes. Only the engine's thread calls the worker; tests call it directly.
@@ -173,8 +173,8 @@ class Worker:
             painting.show_masks,
             self._runner.go_on,
             learning.look_again,
-            learning.survey,
             painting.paint_around,
+            learning.survey,
             *train,
             learning.warm_up,
         ]

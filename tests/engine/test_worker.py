@@ -205,6 +205,19 @@ def test_view_has_its_turns_while_there_is_much_to_learn_from(
     assert ModelReady in _kinds(told)
 
 
+def test_slides_are_looked_at_before_anything_is_clicked(
+    session_dir: Path, slide: SyntheticSlide, told: list[Message]
+) -> None:
+    session = Session.create(session_dir, classes=["tumour"])
+    sid = session.add_slide(slide)
+    worker = Worker(session, told.append)
+    while worker.work():
+        pass
+    assert session.live.tiles_seen(sid) == 3
+    assert not any(isinstance(message, Painted) for message in told)
+    session.close()
+
+
 def test_around_the_view_is_painted_before_training_goes_on(
     worker: Worker, session: Session, told: list[Message], slide_id: str
 ) -> None:

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from napari_xce.annotations import BACKGROUND
 from napari_xce.predictions.detections import Box, Detections
-from napari_xce.viewer.compat import one_update
+from napari_xce.viewer.compat import draw_only_discs, one_update
 from napari_xce.viewer.frame import mark, placement, rgba
 from napari_xce.viewer.view import lies_within, widened
 
@@ -79,6 +79,7 @@ class DetectionLayer:
             above = [role in ("clicks", "regions") for role in _roles(self._viewer)]
             at = above.index(True) if any(above) else len(self._viewer.layers)
             self._viewer.layers.insert(at, self.layer)
+            draw_only_discs(self._viewer, self.layer)
             self._dirty = True
         return self.layer
 

@@ -58,6 +58,9 @@ AIMS: dict[str, list[tuple[str, str, float | None, bool]]] = {
             None,
             False,
         ),
+        ("rss_mib_growth_late", "of it in the last half, third to last quarter (MiB)", None, False),
+        ("annotations_growth", "annotations more, second to last quarter", None, False),
+        ("rss_mib_most", "memory at most (MiB)", None, False),
         ("threads_growth", "growth of threads", 0, False),
         ("files_growth", "growth of open files", 0, False),
     ],
@@ -163,6 +166,7 @@ def write_report(folder: Path) -> Sequence[Path]:
     )
     for (name, report), own in zip(reports.items(), axes[0], strict=True):
         DRAWN[name](own, report)
+    matplotlib.rcParams["svg.hashsalt"] = "napari-xce"  # the same figures give the same file
     figure.savefig(picture, metadata={"Date": None})
     plt.close(figure)
     return text, picture

@@ -23,6 +23,9 @@ from napari_xce.learning.memory import Rows
 SHARE_OF_MEDIAN, SHARE_IN_ONE_PLACE = 0.6, 0.45
 #: Share of its own score for a single click, which cannot be left out.
 SHARE_OF_OWN = 0.2
+#: A class counts from above this share of the places that were rejected, but never from above its
+#: own median: who rejects has seen the worst, and who clicks then what was missed.
+SHARE_REJECTED = 0.75
 #: Where the threshold may lie; the default is that of a class that has not been learnt.
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
 FOLDS = 5
@@ -118,7 +121,8 @@ def calibrate(
 
     *Thresholds.* 0.6 of the median left-out score, by class; 0.45 of it where there are no more
     places than classes, as a click is found too easily among others beside it; 0.2 of the score
-    of a single click.
+    of a single click. It rises to the score below which three quarters of what was rejected lie,
+    up to the median left-out score.
     """
     steps = calibrating(rows, n_classes, emphases, ridge, former, places)
     while True:
@@ -215,12 +219,20 @@ class _Trial:
         mine = self._of_class(label)
         if mine.any():
             objects = self.rows.objects[self.clicks[mine]]
-            return threshold_of(self.left_out[mine, label] * objects, of_median)
+            return threshold_of(
+                self.left_out[mine, label] * objects, of_median, self._rejected(label)
+            )
         own = self.clicks[self.rows.labels[self.clicks] == label]
         if not len(own):
             return DEFAULT
         p = self.fit.probabilities(self.rows.vectors[own])[:, label] * self.rows.objects[own]
         return float(np.clip(SHARE_OF_OWN * p.mean(), LOWEST, HIGHEST))
+
+    def _rejected(self, label: int) -> NDArray[np.float64]:
+        """Return the scores that places which are explicitly none of the classes have for one."""
+        other = self.rows.labels == OTHER
+        p = self.fit.probabilities(self.rows.vectors[other])[:, label]
+        return p * self.rows.objects[other]
 
     @property
     def rank(self) -> float:
@@ -285,7 +297,11 @@ def share_of_none(
     return float(np.clip((mean - at_clicks) / max(of_rest - at_clicks, 0.05), 0.0, 1.0))
 
 
-def threshold_of(scores: NDArray[np.float64], of_median: float = SHARE_OF_MEDIAN) -> float:
+def threshold_of(
+    scores: NDArray[np.float64],
+    of_median: float = SHARE_OF_MEDIAN,
+    rejected: NDArray[np.float64] | None = None,
+) -> float:
     """Return the threshold that scores of left-out clicks of one class call for.
 
     Parameters
@@ -293,8 +309,15 @@ def threshold_of(scores: NDArray[np.float64], of_median: float = SHARE_OF_MEDIAN
     scores : ndarray, float64, shape (N,)
     of_median : float
         Share of their median that it is.
+    rejected : ndarray, float64, shape (M,), optional
+        Scores of what is explicitly none of the classes.
     """
-    value = of_median * float(np.median(scores)) if len(scores) else DEFAULT
+    if not len(scores):
+        return DEFAULT
+    median = float(np.median(scores))
+    value = of_median * median
+    if rejected is not None and len(rejected):
+        value = max(value, min(float(np.quantile(rejected, SHARE_REJECTED)), median))
     return float(np.clip(value, LOWEST, HIGHEST))
 
 

@@ -16,7 +16,7 @@ from napari_xce.learning.calibration import (
     share_of_none,
     threshold_of,
 )
-from napari_xce.learning.click_learner import UNANNOTATED, Standard
+from napari_xce.learning.click_learner import OTHER, UNANNOTATED, Standard
 from napari_xce.learning.memory import Rows
 
 
@@ -75,6 +75,27 @@ def test_threshold_is_a_share_of_the_median_left_out_score():
     assert threshold_of(np.array([])) == DEFAULT
     assert threshold_of(np.array([0.01])) == LOWEST
     assert threshold_of(np.array([1.0, 1.4])) == HIGHEST
+
+
+def test_threshold_lies_above_most_of_what_was_rejected_but_not_above_the_median():
+    scores = np.array([0.2, 0.5, 0.6])
+    assert threshold_of(scores, 0.6, np.empty(0)) == pytest.approx(0.3)
+    assert threshold_of(scores, 0.6, np.array([0.01, 0.02, 0.1])) == pytest.approx(0.3)
+    assert threshold_of(scores, 0.6, np.array([0.1, 0.2, 0.3, 0.4, 0.5])) == pytest.approx(0.4)
+    assert threshold_of(scores, 0.6, np.array([0.9, 0.9])) == pytest.approx(0.5)
+
+
+def test_rejecting_what_looks_like_a_class_raises_its_threshold():
+    rows = clicks_among_unknowns(1.5, n_clicks=12)
+    unknown = np.flatnonzero(rows.labels == UNANNOTATED)
+    lookalikes = unknown[np.argsort(rows.vectors[unknown, 1])[-12:]]
+    others = unknown[np.argsort(rows.vectors[unknown, 1])[:12]]
+    found = []
+    for rejected in (lookalikes, others):
+        labels = rows.labels.copy()
+        labels[rejected] = OTHER
+        found += thresholds_of(replace(rows, labels=labels))
+    assert found[0] > found[1]
 
 
 def test_share_of_none_is_worked_by_hand():

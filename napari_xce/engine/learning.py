@@ -130,8 +130,11 @@ class Learning:
         return True
 
     def survey(self) -> bool:
-        """Look at one of a few tiles from all over the slides, where nobody may click."""
-        return not self.paused and self._session.survey_some()
+        """Look at one of a few tiles from all over the slides, where nobody may click.
+
+        Also while learning is paused, as in a window just opened: the first click finds it done.
+        """
+        return self._session.survey_some()
 
     def warm_up(self) -> bool:
         """Load what the first training step would wait for, while there is nothing to do."""

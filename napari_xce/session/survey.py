@@ -37,14 +37,13 @@ def tiles_with_tissue(
     wanted : callable
         Tells whether a tile is of interest; asked before the tissue is.
     """
-    height, width = grid.shape
-    tiles = grid.tiles_in(box if box is not None else (-0.5, -0.5, height - 0.5, width - 0.5))
-    step = max(-(-len(tiles) // _MOST_SCANNED), 1)
-    return [
-        tile
-        for tile in tiles[begin % step :: step]
-        if wanted(tile) and tissue.fraction(*grid.core_box(tile)) > 0
-    ]
+    inside = grid.tiles_in(box) if box is not None else None
+    count = len(inside) if inside is not None else grid.rows * grid.cols
+    step = max(-(-count // _MOST_SCANNED), 1)
+    picks = range(begin % step, count, step)
+    # of a whole slide only those that are gone through are made: it has hundreds of thousands
+    tiles = [inside[i] if inside is not None else divmod(i, grid.cols) for i in picks]
+    return [tile for tile in tiles if wanted(tile) and tissue.fraction(*grid.core_box(tile)) > 0]
 
 
 def spread(tiles: list[Tile], n: int) -> list[Tile]:

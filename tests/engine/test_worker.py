@@ -211,6 +211,7 @@ def test_slides_are_looked_at_before_anything_is_clicked(
     session = Session.create(session_dir, classes=["tumour"])
     sid = session.add_slide(slide)
     worker = Worker(session, told.append)
+    worker.obey(SetPaused(True))  # as the window begins
     while worker.work():
         pass
     assert session.live.tiles_seen(sid) == 3

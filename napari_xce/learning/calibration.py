@@ -23,8 +23,9 @@ from napari_xce.learning.memory import Rows
 SHARE_OF_MEDIAN, SHARE_IN_ONE_PLACE = 0.6, 0.45
 #: Share of its own score for a single click, which cannot be left out.
 SHARE_OF_OWN = 0.2
-#: A class counts from above this share of the places that were rejected, but never from above its
-#: own median: who rejects has seen the worst, and who clicks then what was missed.
+#: A class that is alone counts from above this share of what was rejected, but never from above its
+#: own median: who rejects has seen the worst, and who clicks then what was missed. Beside other
+#: classes, whose clicks speak against it, it does not need that.
 SHARE_REJECTED = 0.75
 #: Where the threshold may lie; the default is that of a class that has not been learnt.
 LOWEST, HIGHEST, DEFAULT = 0.1, 0.6, 0.4
@@ -121,8 +122,8 @@ def calibrate(
 
     *Thresholds.* 0.6 of the median left-out score, by class; 0.45 of it where there are no more
     places than classes, as a click is found too easily among others beside it; 0.2 of the score
-    of a single click. It rises to the score below which three quarters of what was rejected lie,
-    up to the median left-out score.
+    of a single click. With one class it rises to the score below which three quarters of what was
+    rejected lie, up to the median left-out score.
     """
     steps = calibrating(rows, n_classes, emphases, ridge, former, places)
     while True:
@@ -219,9 +220,9 @@ class _Trial:
         mine = self._of_class(label)
         if mine.any():
             objects = self.rows.objects[self.clicks[mine]]
-            return threshold_of(
-                self.left_out[mine, label] * objects, of_median, self._rejected(label)
-            )
+            alone = self.left_out.shape[1] == 2
+            rejected = self._rejected(label) if alone else None
+            return threshold_of(self.left_out[mine, label] * objects, of_median, rejected)
         own = self.clicks[self.rows.labels[self.clicks] == label]
         if not len(own):
             return DEFAULT

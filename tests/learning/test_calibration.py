@@ -98,6 +98,16 @@ def test_rejecting_what_looks_like_a_class_raises_its_threshold():
     assert found[0] > found[1]
 
 
+def test_beside_another_class_what_was_rejected_sets_no_threshold():
+    rows = clicks_among_unknowns(1.5, n_clicks=12, n_classes=2)
+    unknown = np.flatnonzero(rows.labels == UNANNOTATED)
+    labels = rows.labels.copy()
+    labels[unknown[np.argsort(rows.vectors[unknown, 1])[-12:]]] = OTHER
+    found = calibrate(replace(rows, labels=labels), 2, [np.ones(5)])
+    of_class = found.fit.probabilities(rows.vectors[labels == 1])[:, 1]
+    assert found.thresholds[0] < np.median(of_class) * 0.75
+
+
 def test_share_of_none_is_worked_by_hand():
     # half look like clicks (0.1), half like nothing clicked (0.9)
     p_other = np.repeat([0.1, 0.9], 50)

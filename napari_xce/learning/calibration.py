@@ -221,19 +221,19 @@ class _Trial:
         if mine.any():
             objects = self.rows.objects[self.clicks[mine]]
             alone = self.left_out.shape[1] == 2
-            rejected = self._rejected(label) if alone else None
+            other = np.flatnonzero(self.rows.labels == OTHER)
+            rejected = self._scores(label, other) if alone else None
             return threshold_of(self.left_out[mine, label] * objects, of_median, rejected)
         own = self.clicks[self.rows.labels[self.clicks] == label]
         if not len(own):
             return DEFAULT
-        p = self.fit.probabilities(self.rows.vectors[own])[:, label] * self.rows.objects[own]
-        return float(np.clip(SHARE_OF_OWN * p.mean(), LOWEST, HIGHEST))
+        value = SHARE_OF_OWN * self._scores(label, own).mean()
+        return float(np.clip(value, LOWEST, HIGHEST))
 
-    def _rejected(self, label: int) -> NDArray[np.float64]:
-        """Return the scores that places which are explicitly none of the classes have for one."""
-        other = self.rows.labels == OTHER
-        p = self.fit.probabilities(self.rows.vectors[other])[:, label]
-        return p * self.rows.objects[other]
+    def _scores(self, label: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what the fit of all clicks scores some rows for a class."""
+        p = self.fit.probabilities(self.rows.vectors[rows])[:, label]
+        return p * self.rows.objects[rows]
 
     @property
     def rank(self) -> float:
